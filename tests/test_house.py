@@ -66,7 +66,9 @@ REAL_WORLD = {
 }
 
 # (file, what) -> why it cannot reach an output.  An entry that is no longer needed fails.
-ALLOWED: dict[tuple[str, str], str] = {}
+ALLOWED: dict[tuple[str, str], str] = {
+    ("clone/containers.py", "id"): "keys of a dict that keeps its objects alive: looked up, never sorted or shown",
+}
 
 
 @attrs.frozen(order=True)
