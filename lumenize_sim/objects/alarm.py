@@ -1,0 +1,394 @@
+"""An object's alarm, seen from its two ends: the scheduler's, and the object's own.
+
+`AlarmScheduler` is the service that wakes the object and retries.  It outlives instances.
+`StoredAlarm` is the value in the object's storage together with the promise to delete it
+when the running handler succeeds.  It is transactional and is rebuilt from the durable
+value with each instance.  The two may disagree for a moment, never so that an alarm is
+lost: the scheduler is told of an earlier time before the commit and of a later one after
+it (AL-8, `told_before_commit`), and a run that proves stale is called off (AL-9).
+
+One run, as the machine drives it::
+
+    info = scheduler.fire(now_ms)                            # due: RUNNING
+    verdict = stored.begin(info.scheduled_time, now_ms, clean=...)
+    # CALL_OFF:   scheduler.succeed()
+    # RESCHEDULE: scheduler.schedule(stored.value_ms); scheduler.succeed()
+    # RUN:        alarm(info); then, in the turn in which its promise settles,
+    if stored.end(succeeded=True):                           # AL-17
+        ...a confirmed write of the deletion; wait for the output gate...
+    scheduler.succeed()                                      # if the gate breaks: fail(...) (AL-18)
+    # or, where the handler failed
+    stored.end(succeeded=False)                              # get() shows the time again (AL-5)
+    if scheduler.fail(now_ms, counted=..., jitter=...) is Failure.ABANDONED:
+        if stored.abandon(info.scheduled_time): ...write...  # AL-23
+
+Times are epoch milliseconds.  Nothing here sleeps: `AlarmScheduler.wake_ms` says when.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+import attrs
+
+from lumenize_sim.errors import SimulatorError
+
+__all__ = [
+    "HANDLER_TIMEOUT_MESSAGE",
+    "HANDLER_TIMEOUT_S",
+    "MAX_COUNTED_RETRIES",
+    "MAX_JITTER",
+    "NO_HANDLER_MESSAGE",
+    "TRANSITIONS",
+    "AlarmInfo",
+    "AlarmMark",
+    "AlarmPhase",
+    "AlarmScheduler",
+    "Arming",
+    "Failure",
+    "StoredAlarm",
+    "retry_delay_ms",
+    "told_before_commit",
+]
+
+#: Retries that count against the limit; with the first run that makes seven (AL-23).
+MAX_COUNTED_RETRIES: Final = 6
+#: The largest jitter, as a fraction of the delay (AL-22).
+MAX_JITTER: Final = 0.25
+#: The handler may run this long (AL-16); then the object is reset and the retry counts.
+HANDLER_TIMEOUT_S: Final = 15 * 60
+#: Text of that error, which is an overloaded one (AL-16).
+HANDLER_TIMEOUT_MESSAGE: Final = "Alarm exceeded its allowed execution time"
+#: Text of the ``TypeError`` of ``set_alarm`` where the class has no handler (AL-3).
+NO_HANDLER_MESSAGE: Final = "Your Durable Object class must have an alarm() handler in order to call setAlarm()"
+
+_FIRST_DELAY_MS: Final = 2_000
+_MAX_BACKOFF: Final = 9
+
+
+@attrs.frozen
+class AlarmInfo:
+    """What the handler is told (AL-13).
+
+    Attributes:
+        retry_count: counted retries so far; 0 in the first run, and after failures that do not count.
+        is_retry: ``retry_count > 0``, as the platform computes it.
+        scheduled_time: the time that was set, in ms; also in retries.
+    """
+
+    retry_count: int
+    is_retry: bool
+    scheduled_time: int
+
+
+class AlarmPhase(Enum):
+    """What the scheduler is doing for one object."""
+
+    IDLE = "idle"  #: no alarm
+    ARMED = "armed"  #: waits for the time that was set
+    RUNNING = "running"  #: the handler runs
+    QUEUED = "queued"  #: the handler runs, and another time was set meanwhile (AL-15)
+    BACKOFF = "backoff"  #: failed, waits for the next try
+
+
+class Failure(Enum):
+    """What becomes of an alarm whose handler failed."""
+
+    RETRY = "retry"  #: it runs again after a delay (AL-22)
+    REPLACED = "replaced"  #: a time set during the handler takes its place, counters restart (AL-21)
+    ABANDONED = "abandoned"  #: the last counted retry has failed (AL-23), or no retry was wanted (AL-26)
+
+
+_IDLE, _ARMED, _RUNNING, _QUEUED, _BACKOFF = AlarmPhase
+
+#: All changes of phase.  A pair that is absent is a mistake of the caller, which is this package.
+TRANSITIONS: Final[dict[tuple[AlarmPhase, str], AlarmPhase]] = {
+    (_IDLE, "schedule"): _ARMED,
+    (_IDLE, "cancel"): _IDLE,
+    (_ARMED, "schedule"): _ARMED,  # AL-1
+    (_ARMED, "cancel"): _IDLE,
+    (_ARMED, "fire"): _RUNNING,
+    (_RUNNING, "schedule"): _QUEUED,
+    (_RUNNING, "cancel"): _RUNNING,  # AL-6: a running handler is not stopped
+    (_RUNNING, "succeed"): _IDLE,
+    (_RUNNING, "retry"): _BACKOFF,
+    (_RUNNING, "abandon"): _IDLE,
+    (_QUEUED, "schedule"): _QUEUED,  # AL-15: the newer time replaces the waiting one
+    (_QUEUED, "cancel"): _RUNNING,  # AL-29
+    (_QUEUED, "succeed"): _ARMED,  # AL-17
+    (_QUEUED, "retry"): _ARMED,  # AL-21
+    (_QUEUED, "abandon"): _ARMED,
+    (_BACKOFF, "schedule"): _ARMED,
+    (_BACKOFF, "cancel"): _IDLE,  # AL-30
+    (_BACKOFF, "fire"): _RUNNING,
+}
+
+
+def retry_delay_ms(backoff: int, jitter: float) -> int:
+    """How long to wait before a retry: 2 s doubled ``backoff`` times, 1024 s at most, plus ``jitter`` (AL-22).
+
+    Args:
+        backoff: 0 for the first retry.
+        jitter: what to add, as a fraction of the delay, from 0 to `MAX_JITTER`; drawn by the caller.
+
+    Raises:
+        SimulatorError: the jitter is out of range.
+    """
+    if not 0 <= jitter <= MAX_JITTER:
+        raise SimulatorError(f"alarm retry jitter is {jitter!r}; must be from 0 to {MAX_JITTER}")
+    delay_ms = _FIRST_DELAY_MS << min(backoff, _MAX_BACKOFF)
+    return delay_ms + int(delay_ms * jitter)
+
+
+def told_before_commit(confirmed_ms: int | None, new_ms: int | None) -> bool:
+    """Whether the scheduler must know ``new_ms`` before the database commits it (AL-8).
+
+    True where the alarm moves earlier, with no alarm being the latest time of all.  A scheduler that
+    cannot be told then fails the commit.  Otherwise tell it after the commit and ignore a failure.
+    """
+    return new_ms is not None and (confirmed_ms is None or new_ms < confirmed_ms)
+
+
+class AlarmScheduler:
+    """The scheduler's side of one object's alarm.
+
+    Attributes:
+        phase: what it is doing.
+        scheduled_ms: the time set for the alarm that waits, runs or is retried; ``None`` when idle.
+        queued_ms: the time set while the handler runs; ``None`` in all other phases.
+    """
+
+    __slots__ = ("_backoff", "_counted", "_last_counted", "_retry_ms", "phase", "queued_ms", "scheduled_ms")
+
+    def __init__(self) -> None:
+        self.phase = AlarmPhase.IDLE
+        self.queued_ms: int | None = None
+        self.scheduled_ms: int | None = None
+        self._retry_ms: int | None = None
+        self._counted = 0
+        self._backoff = 0
+        self._last_counted = False
+
+    @property
+    def wake_ms(self) -> int | None:
+        """When `fire` is due next.  ``None`` if no alarm waits: a queued one begins with the end of the run."""
+        if self.phase is AlarmPhase.ARMED:
+            return self.scheduled_ms
+        return self._retry_ms if self.phase is AlarmPhase.BACKOFF else None
+
+    def schedule(self, at_ms: int) -> None:
+        """Wake the object at ``at_ms`` instead of what was set before; counters restart (AL-1, AL-15, AL-21)."""
+        self._move("schedule")
+        if self.phase is AlarmPhase.QUEUED:
+            self.queued_ms = at_ms
+        else:
+            self._rearm(at_ms)
+
+    def cancel(self) -> None:
+        """Remove what waits: the alarm, its retry, or the one queued behind a run (AL-6, AL-29, AL-30)."""
+        self._move("cancel")
+        self.queued_ms = None
+        if self.phase is AlarmPhase.IDLE:
+            self._rearm(None)
+
+    def fire(self, now_ms: int) -> AlarmInfo | None:
+        """The clock has reached ``now_ms``: begin the run if one is due (AL-11).
+
+        Returns:
+            What to tell the handler, or ``None`` if nothing is due (a timer of an alarm since replaced).
+        """
+        wake_ms = self.wake_ms
+        if wake_ms is None or now_ms < wake_ms:
+            return None
+        self._move("fire")
+        assert self.scheduled_ms is not None
+        return AlarmInfo(self._counted, self._counted > 0, self.scheduled_ms)
+
+    def succeed(self) -> None:
+        """The run is over and needs no other one: it succeeded, was called off, or has no handler (AL-27)."""
+        self._move("succeed")
+        self._next()
+
+    def fail(self, now_ms: int, *, counted: bool, jitter: float) -> Failure:
+        """The run failed at ``now_ms``.
+
+        Args:
+            now_ms: the delay of the retry counts from here (AL-22).
+            counted: False only for a broken output gate that is neither the user's fault nor a resource limit,
+                and where the object could not be reached (AL-24).  Such failures are retried without limit.
+            jitter: see `retry_delay_ms`.
+        """
+        if self.phase is AlarmPhase.RUNNING and counted and self._counted >= MAX_COUNTED_RETRIES:
+            return self.abandon()
+        self._move("retry")
+        if self.phase is AlarmPhase.ARMED:
+            self._next()
+            return Failure.REPLACED
+        if counted:
+            self._counted += 1
+            if not self._last_counted:
+                # An earlier failure was not the user's; its long delays are not to be theirs either (AL-25).
+                self._backoff = 0
+        self._last_counted = counted
+        self._retry_ms = now_ms + retry_delay_ms(self._backoff, jitter)
+        self._backoff += 1
+        return Failure.RETRY
+
+    def abandon(self) -> Failure:
+        """The run failed and is not to be retried: ``ctx.abort(..., retry_alarm=False)`` (AL-26)."""
+        self._move("abandon")
+        outcome = Failure.REPLACED if self.phase is AlarmPhase.ARMED else Failure.ABANDONED
+        self._next()
+        return outcome
+
+    def _next(self) -> None:
+        self._rearm(self.queued_ms)
+        self.queued_ms = None
+
+    def _rearm(self, at_ms: int | None) -> None:
+        self.scheduled_ms = at_ms
+        self._retry_ms = None
+        self._counted = 0
+        self._backoff = 0
+        self._last_counted = False
+
+    def _move(self, verb: str) -> None:
+        phase = TRANSITIONS.get((self.phase, verb))
+        if phase is None:
+            raise SimulatorError(f"{verb} on an alarm that is {self.phase.value}; no such transition")
+        self.phase = phase
+
+
+class Arming(Enum):
+    """What the object makes of a wake-up by the scheduler (AL-9)."""
+
+    RUN = "run"  #: call the handler
+    CALL_OFF = "call off"  #: the alarm was deleted; the handler is not called
+    RESCHEDULE = "reschedule"  #: the alarm was moved; tell the scheduler its time again
+
+
+@attrs.frozen
+class AlarmMark:
+    """What a rolled-back transaction puts back.  From `StoredAlarm.mark`."""
+
+    value_ms: int | None
+    deferred: bool
+
+
+class StoredAlarm:
+    """The object's side: the stored time, and its deletion that is due when the handler succeeds.
+
+    Methods that change it say whether there is something to write; the write itself is a storage write
+    like any other (AL-4).
+
+    Attributes:
+        value_ms: the stored time.  What `get` shows may differ while a handler runs.
+    """
+
+    __slots__ = ("_deferred", "_running", "value_ms")
+
+    def __init__(self, value_ms: int | None = None) -> None:
+        self.value_ms = value_ms
+        self._running = False
+        # Still to be deleted at the end of the handler that runs.
+        self._deferred = False
+
+    def get(self) -> int | None:
+        """``get_alarm()``: the time, or ``None``; ``None`` as well in the handler unless set there (AL-5)."""
+        return None if self._deferred else self.value_ms
+
+    def set(self, at_ms: int, now_ms: int) -> bool:
+        """``set_alarm()``: past times become ``now_ms`` (AL-2).
+
+        Returns:
+            Whether this is a write; setting the same time again is none (AL-7).
+
+        Raises:
+            TypeError: the time is not positive.
+        """
+        if at_ms <= 0:
+            raise TypeError("setAlarm() cannot be called with an alarm time <= 0")
+        at_ms = max(at_ms, now_ms)
+        if at_ms == self.value_ms and not self._deferred:
+            return False
+        self.value_ms = at_ms
+        self._deferred = False
+        return True
+
+    def delete(self) -> bool:
+        """``delete_alarm()``, and ``delete_all()`` where it takes the alarm along (AL-29, AL-31).
+
+        Returns:
+            Whether this is a write.
+        """
+        self._deferred = False
+        changed = self.value_ms is not None
+        self.value_ms = None
+        return changed
+
+    def mark(self) -> AlarmMark:
+        """What to `restore` if the transaction that begins now is rolled back."""
+        return AlarmMark(self.value_ms, self._deferred)
+
+    def restore(self, mark: AlarmMark) -> None:
+        """Roll back to ``mark``; a deletion that was due then is due again (AL-4, AL-20).
+
+        Where the handler has ended since, nothing is left that could do the deletion, and the time stands.
+        """
+        self.value_ms = mark.value_ms
+        self._deferred = mark.deferred and self._running
+
+    def begin(self, scheduled_ms: int, now_ms: int, *, clean: bool) -> Arming:
+        """The scheduler fires the alarm set for ``scheduled_ms`` (AL-9).
+
+        Args:
+            scheduled_ms: `AlarmInfo.scheduled_time`.
+            now_ms: the time of this turn.
+            clean: whether the stored time is committed and the scheduler knows it.  An unconfirmed change does
+                not call the run off, and is not deleted by it.
+
+        Raises:
+            SimulatorError: a handler runs already (AL-15).
+        """
+        if self._running:
+            raise SimulatorError(f"alarm {scheduled_ms} fired while the handler runs; it has to wait (AL-15)")
+        value_ms = self.value_ms
+        same = value_ms == scheduled_ms
+        if not same and clean:
+            if value_ms is None:
+                return Arming.CALL_OFF
+            if value_ms > now_ms:
+                return Arming.RESCHEDULE
+        self._running = True
+        self._deferred = same or clean
+        return Arming.RUN
+
+    def end(self, *, succeeded: bool) -> bool:
+        """The handler's promise has settled.
+
+        Returns:
+            Whether the alarm is deleted now, which is a confirmed write (AL-17).
+
+        Raises:
+            SimulatorError: no handler runs.
+        """
+        if not self._running:
+            raise SimulatorError("the end of an alarm handler that never began")
+        self._running = False
+        deferred, self._deferred = self._deferred, False
+        if succeeded and deferred:
+            self.value_ms = None
+            return True
+        return False
+
+    def abandon(self, scheduled_ms: int) -> bool:
+        """The scheduler gave up the alarm set for ``scheduled_ms`` (AL-23).
+
+        Returns:
+            Whether it was still stored and is deleted now, which is a write.
+        """
+        if self.value_ms != scheduled_ms:
+            return False
+        self.value_ms = None
+        return True

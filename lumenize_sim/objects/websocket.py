@@ -1,0 +1,550 @@
+"""Web sockets as an object's code sees them, and what of them survives hibernation.
+
+A `SocketRecord` is the connection: tags, attachment, which directions are closed.  It
+survives hibernation.  A `WebSocket` is the object that user code holds: there is one per
+record and incarnation, so it is identical within an incarnation and new in the next one
+(WS-7).  `HibernationRegistry` keeps the records of an object's hibernatable sockets and
+makes the wrappers.
+
+Nothing here sends.  What user code sends leaves through ``emit(record, kind, payload)``,
+which the machine provides and puts through the output gate: ``"message"`` with text or
+bytes, ``"close"`` with ``(code, reason)`` (``None, ""`` for an empty close frame), and
+``"accept"`` with ``None`` when a socket is taken over by the standard API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from enum import Enum
+from typing import Any, Final
+
+import attrs
+
+from lumenize_sim.errors import SimulatorError
+from lumenize_sim.objects.refusal import Error, InvalidAccessError, RangeError
+
+__all__ = [
+    "ABNORMAL_CODE",
+    "ABNORMAL_REASON",
+    "MAX_ATTACHMENT_BYTES",
+    "MAX_AUTO_RESPONSE_BYTES",
+    "MAX_EVENT_TIMEOUT_MS",
+    "MAX_REASON_BYTES",
+    "MAX_SOCKETS",
+    "MAX_TAGS",
+    "MAX_TAG_LENGTH",
+    "NO_STATUS_CODE",
+    "TRANSITIONS",
+    "Acceptance",
+    "Emit",
+    "HibernationRegistry",
+    "SocketRecord",
+    "SocketState",
+    "WebSocket",
+    "WebSocketPair",
+    "WebSocketRequestResponsePair",
+    "emit_var",
+]
+
+MAX_ATTACHMENT_BYTES: Final = 16_384  #: WS-8
+MAX_AUTO_RESPONSE_BYTES: Final = 2_048  #: each of request and response (WS-20)
+MAX_EVENT_TIMEOUT_MS: Final = 604_800_000  #: WS-17
+MAX_REASON_BYTES: Final = 123  #: WS-28
+MAX_SOCKETS: Final = 32_768  #: WS-3
+MAX_TAGS: Final = 10  #: WS-3
+MAX_TAG_LENGTH: Final = 256  #: WS-3
+NO_STATUS_CODE: Final = 1005  #: what a close frame without a code is seen as (WS-14)
+ABNORMAL_CODE: Final = 1006  #: what a connection that ended without a close frame is seen as (WS-14)
+ABNORMAL_REASON: Final = "WebSocket disconnected without sending Close frame."  #: the reason seen with it
+
+_RESERVED_CODES: Final = (1004, 1005, 1006, 1015)
+_ALREADY_ACCEPTED: Final = "Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`"
+_PAIR_USED: Final = (
+    "Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been "
+    "accepted or used in a Response."
+)
+_NOT_ACCEPTED: Final = (
+    "You must call one of accept() or state.acceptWebSocket() on this WebSocket before sending messages."
+)
+
+
+class Acceptance(Enum):
+    """Who reads this end of a socket."""
+
+    NONE = "none"  #: nobody yet
+    STANDARD = "standard"  #: ``accept()``: listeners of this incarnation, which it keeps in memory (WS-33)
+    HIBERNATABLE = "hibernatable"  #: ``ctx.accept_web_socket()``: handlers of the class
+    COUPLED = "coupled"  #: used in a `Response`: the peer beyond the network
+
+
+class SocketState(Enum):
+    """Which directions of a connection are closed, seen from this end."""
+
+    OPEN = "open"
+    CLOSE_SENT = "close sent"  #: own ``close()``; the peer has not answered
+    CLOSE_RECEIVED = "close received"  #: the peer's close frame; own ``close()`` is still possible
+    LOST = "lost"  #: the peer vanished without a close frame
+    CLOSED = "closed"  #: both directions
+    RELEASED = "released"  #: an error, or the connection was cut
+
+
+_OPEN, _CLOSE_SENT, _CLOSE_RECEIVED, _LOST, _CLOSED, _RELEASED = SocketState
+
+#: All changes of state.  A close that comes twice changes nothing.
+TRANSITIONS: Final[dict[tuple[SocketState, str], SocketState]] = {
+    (_OPEN, "close"): _CLOSE_SENT,
+    (_OPEN, "peer close"): _CLOSE_RECEIVED,
+    (_OPEN, "lose"): _LOST,
+    (_OPEN, "release"): _RELEASED,
+    (_CLOSE_SENT, "peer close"): _CLOSED,
+    (_CLOSE_SENT, "lose"): _CLOSED,
+    (_CLOSE_SENT, "release"): _RELEASED,
+    (_CLOSE_RECEIVED, "close"): _CLOSED,
+    (_CLOSE_RECEIVED, "release"): _RELEASED,
+    (_LOST, "close"): _CLOSED,
+    (_LOST, "release"): _RELEASED,
+    (_CLOSED, "release"): _RELEASED,
+}
+#: ``ready_state`` (WS-29): 1 open, 2 closing (one direction closed), 3 closed.
+_READY: Final = {_OPEN: 1, _CLOSE_SENT: 2, _CLOSE_RECEIVED: 2, _LOST: 2, _CLOSED: 3, _RELEASED: 3}
+#: Where frames of this end still reach somebody (WS-27).
+_WRITABLE: Final = (_OPEN, _CLOSE_RECEIVED)
+#: Where ``close()`` has been called, so that ``send()`` is a mistake worth an error (WS-26).
+_CLOSED_HERE: Final = (_CLOSE_SENT, _CLOSED)
+
+
+@attrs.define(eq=False, slots=True)
+class SocketRecord:
+    """One end of a connection: what survives hibernation.
+
+    Attributes:
+        id: number within the object, in order of acceptance; 0 before.
+        tags: distinct, in the order given.
+        attachment: serialised, ``None`` if never set (WS-9).
+        acceptance: who reads this end.
+        state: which directions are closed.
+        auto_response_ms: when the last auto-response was sent (WS-21).
+    """
+
+    id: int = 0
+    tags: tuple[str, ...] = ()
+    attachment: bytes | None = None
+    acceptance: Acceptance = Acceptance.NONE
+    state: SocketState = SocketState.OPEN
+    auto_response_ms: int | None = None
+
+    @property
+    def ready_state(self) -> int:
+        """1 open, 2 closing, 3 closed (WS-29)."""
+        return _READY[self.state]
+
+    @property
+    def writable(self) -> bool:
+        """Whether a frame sent from this end still reaches somebody."""
+        return self.state in _WRITABLE
+
+    def apply(self, event: str) -> bool:
+        """Something closed: ``"close"`` (own), ``"peer close"``, ``"lose"`` (no close frame) or ``"release"``.
+
+        The machine applies the events of the network; own closes come from `WebSocket.close`.
+
+        Returns:
+            Whether it changed anything.  A second termination does not (WS-15).
+        """
+        state = TRANSITIONS.get((self.state, event))
+        if state is None:
+            return False
+        self.state = state
+        return True
+
+
+Emit = Callable[[SocketRecord, str, Any], None]
+
+#: The ``emit`` of the instance whose code runs.  The machine sets it for each turn, so that a pair made by user
+#: code knows where its frames go before it is accepted.
+emit_var: ContextVar[Emit | None] = ContextVar("lumenize_sim_socket_emit", default=None)
+
+
+class WebSocket:
+    """One end of a web socket, as given to user code.
+
+    Not built by users: see `WebSocketPair` and `HibernationRegistry.get_web_sockets`.  Attributes that user
+    code sets on it are lost with the incarnation (WS-7).
+    """
+
+    _emit: Emit | None
+    _listeners: dict[str, list[Callable[..., Any]]]
+    _peer: WebSocket | None
+    _record: SocketRecord
+
+    def __init__(self, record: SocketRecord, emit: Emit | None = None) -> None:
+        self._record = record
+        self._emit = emit
+        self._listeners = {}
+        self._peer = None
+
+    @property
+    def record(self) -> SocketRecord:
+        """What survives hibernation.  For the machine."""
+        return self._record
+
+    @property
+    def peer(self) -> WebSocket | None:
+        """The other end, if both were made in this incarnation.  For the machine."""
+        return self._peer
+
+    @property
+    def ready_state(self) -> int:
+        """1 open, 2 closing (one direction is closed), 3 closed (WS-29)."""
+        return self._record.ready_state
+
+    def accept(self) -> None:
+        """Take this end over with the standard API: events go to listeners, and the object cannot hibernate (WS-33).
+
+        Twice is as good as once.
+
+        Raises:
+            TypeError: it is hibernatable already, or was used in a response.
+        """
+        record = self._record
+        if record.acceptance is Acceptance.STANDARD:
+            return
+        if record.acceptance is Acceptance.HIBERNATABLE:
+            raise TypeError("Cannot accept() WebSocket that was already accepted via `acceptWebSocket()`.")
+        if record.acceptance is Acceptance.COUPLED:
+            raise TypeError("Can't accept() WebSocket that was already used in a response.")
+        record.acceptance = Acceptance.STANDARD
+        self._send("accept", None)
+
+    def couple(self) -> WebSocket | None:
+        """This end is used in a `Response`: it now belongs to whoever asked for the upgrade.  For the machine.
+
+        Returns:
+            The object's end.
+
+        Raises:
+            TypeError: this end was accepted or used already.
+        """
+        record = self._record
+        if record.acceptance is Acceptance.COUPLED:
+            raise TypeError("Can't return WebSocket that was already used in a response.")
+        if record.acceptance is not Acceptance.NONE:
+            raise TypeError("Can't return WebSocket in a Response after calling accept().")
+        record.acceptance = Acceptance.COUPLED
+        return self._peer
+
+    def send(self, data: str | bytes | bytearray | memoryview) -> None:
+        """Send one message.  Never blocks; the bytes are copied now (WS-25).
+
+        After the peer closed it is allowed (WS-27), on a released socket it does nothing.
+
+        Raises:
+            TypeError: after own ``close()``, before the socket was accepted (WS-26), or neither text nor bytes.
+        """
+        if not isinstance(data, str):
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"WebSocket.send() takes str or bytes, not {type(data).__name__}")
+            data = bytes(data)
+        state = self._record.state
+        if state in _CLOSED_HERE:
+            raise TypeError("Can't call WebSocket send() after close().")
+        if state not in _WRITABLE:
+            return
+        self._require_accepted()
+        self._send("message", data)
+
+    def close(self, code: int | None = None, reason: str | None = None, *, strict: bool = False) -> None:
+        """Begin or answer the close handshake; a second call does nothing (WS-28).
+
+        Args:
+            code: 1000 to 4999 without the reserved ones; ``None`` for an empty close frame, seen as 1005.
+            reason: at most 123 bytes of UTF-8; needs a code.
+            strict: allow 1000 and 3000 to 4999 only.
+
+        Raises:
+            InvalidAccessError: the code is not allowed, or there is a reason without code.
+            SyntaxError: the reason is too long.
+            TypeError: the socket was not accepted.
+        """
+        # Before the state: a bad second close throws, a good one is ignored.
+        _check_close(code, reason, strict)
+        record = self._record
+        if record.state in _CLOSED_HERE or record.state is _RELEASED:
+            return
+        self._require_accepted()
+        writable = record.writable
+        record.apply("close")
+        if writable:
+            self._send("close", (code, reason or ""))
+
+    def serialize_attachment(self, value: Any) -> None:
+        """Keep a copy of ``value`` with the connection, over hibernation.  Not a storage write (WS-8).
+
+        Raises:
+            Error: more than 16,384 bytes serialised.  The attachment before stays.
+            Exception: what `lumenize_sim.clone.encode_cbor` raises for values that cannot be cloned.
+        """
+        from lumenize_sim.clone import encode_cbor
+
+        data: bytes = encode_cbor(value)
+        if len(data) > MAX_ATTACHMENT_BYTES:
+            raise Error(
+                f"A WebSocket 'attachment' cannot be larger than {MAX_ATTACHMENT_BYTES} bytes."
+                f"'attachment' was {len(data)} bytes."
+            )
+        self._record.attachment = data
+
+    def deserialize_attachment(self) -> Any:
+        """A fresh copy of the attachment, or ``None`` (WS-9)."""
+        if self._record.attachment is None:
+            return None
+        from lumenize_sim.clone import decode_cbor
+
+        return decode_cbor(self._record.attachment)
+
+    def add_event_listener(self, kind: str, listener: Callable[..., Any]) -> None:
+        """Hear ``"message"``, ``"close"`` or ``"error"``.  Standard API only: a hibernatable one calls none (WS-10)."""
+        self._listeners.setdefault(kind, []).append(listener)
+
+    def listeners(self, kind: str) -> tuple[Callable[..., Any], ...]:
+        """Whom to call for an event, in the order added.  For the machine."""
+        if self._record.acceptance is Acceptance.HIBERNATABLE:
+            return ()
+        return tuple(self._listeners.get(kind, ()))
+
+    def _require_accepted(self) -> None:
+        if self._record.acceptance not in (Acceptance.STANDARD, Acceptance.HIBERNATABLE):
+            raise TypeError(_NOT_ACCEPTED)
+
+    def _send(self, kind: str, payload: Any) -> None:
+        emit = self._emit
+        if emit is None:
+            raise SimulatorError(f"a WebSocket has nowhere to send its {kind!r} to; set emit_var around the turn")
+        emit(self._record, kind, payload)
+
+    def __repr__(self) -> str:
+        record = self._record
+        return f"<WebSocket {record.id} {record.acceptance.value} {record.state.value}>"
+
+
+def _check_close(code: int | None, reason: str | None, strict: bool) -> None:
+    if code is None:
+        if reason is not None:
+            raise InvalidAccessError("If you specify a WebSocket close reason, you must also specify a code.")
+        return
+    if strict:
+        allowed = code == 1000 or 3000 <= code <= 4999
+    else:
+        allowed = 1000 <= code <= 4999 and code not in _RESERVED_CODES
+    if not allowed:
+        raise InvalidAccessError(f"Invalid WebSocket close code: {code}.")
+    if reason is not None and len(reason.encode("utf-8", "surrogatepass")) > MAX_REASON_BYTES:
+        raise SyntaxError(
+            f"WebSocket close reason must not be longer than {MAX_REASON_BYTES} bytes when UTF-8 encoded."
+        )
+
+
+class WebSocketPair(Sequence[WebSocket]):
+    """Two ends of a new connection: return ``pair[0]`` to the client, accept ``pair[1]`` (WS-1)."""
+
+    __slots__ = ("_ends",)
+
+    def __init__(self) -> None:
+        emit = emit_var.get()
+        client, server = WebSocket(SocketRecord(), emit), WebSocket(SocketRecord(), emit)
+        client._peer, server._peer = server, client
+        self._ends = (client, server)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._ends[index]
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Iterator[WebSocket]:
+        return iter(self._ends)
+
+
+@attrs.frozen
+class WebSocketRequestResponsePair:
+    """A text message and the answer that the platform gives by itself (WS-20)."""
+
+    request: str
+    response: str
+
+
+class HibernationRegistry:
+    """The hibernatable sockets of one object.
+
+    Survives hibernation and dies with a reset (1.4 of the life-cycle rules): drop it with the instance, after
+    `disconnect`.
+
+    Attributes:
+        auto_response: the pair that answers without waking the object; one per object (WS-22).
+        event_timeout_ms: limit for a handler, ``None`` for none (WS-17).
+    """
+
+    def __init__(self, emit: Emit) -> None:
+        self.auto_response: WebSocketRequestResponsePair | None = None
+        self.event_timeout_ms: int | None = None
+        self._emit = emit
+        self._serial = 0
+        # By number, which is the order of acceptance.  Dictionaries, so that removal does not cost a walk.
+        self._records: dict[int, SocketRecord] = {}
+        self._tagged: dict[str, dict[int, SocketRecord]] = {}
+        self._wrappers: dict[int, WebSocket] = {}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def accept_web_socket(self, ws: WebSocket, tags: Sequence[str] = ()) -> SocketRecord:
+        """Make ``ws`` hibernatable.
+
+        Raises:
+            Error: it was accepted before, its pair was (WS-2), or a limit is exceeded (WS-3).  Nothing changes then.
+            TypeError: ``tags`` is a single text or holds something else.
+        """
+        record = ws.record
+        if record.acceptance is Acceptance.COUPLED:
+            raise Error(_PAIR_USED)
+        if record.acceptance is not Acceptance.NONE:
+            raise Error(_ALREADY_ACCEPTED)
+        if ws.peer is not None and ws.peer.record.acceptance is not Acceptance.NONE:
+            raise Error(_PAIR_USED)
+        distinct = _check_tags(tags)
+        if len(self._records) >= MAX_SOCKETS:
+            raise Error(f"only {MAX_SOCKETS} websockets can be accepted on a single Durable Object instance")
+        self._serial += 1
+        record.id = self._serial
+        record.tags = distinct
+        record.acceptance = Acceptance.HIBERNATABLE
+        ws._emit = self._emit
+        self._records[record.id] = record
+        for tag in distinct:
+            self._tagged.setdefault(tag, {})[record.id] = record
+        self._wrappers[record.id] = ws
+        return record
+
+    def get_web_sockets(self, tag: str | None = None) -> list[WebSocket]:
+        """All attached sockets: newest first, or those with ``tag``, oldest first (WS-4)."""
+        if tag is None:
+            return [self.wrapper(record) for record in reversed(self._records.values())]
+        return [self.wrapper(record) for record in self._tagged.get(tag, {}).values()]
+
+    def get_tags(self, ws: WebSocket) -> list[str]:
+        """The tags of a hibernatable socket (WS-6).
+
+        Raises:
+            Error: it is not one.
+        """
+        if ws.record.acceptance is not Acceptance.HIBERNATABLE:
+            raise Error("you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket.")
+        return list(ws.record.tags)
+
+    def records(self) -> list[SocketRecord]:
+        """All attached sockets, oldest first.  For the machine; makes no wrappers."""
+        return list(self._records.values())
+
+    def wrapper(self, record: SocketRecord) -> WebSocket:
+        """The object that stands for ``record`` in this incarnation, always the same one (WS-7)."""
+        ws = self._wrappers.get(record.id)
+        if ws is None:
+            ws = self._wrappers[record.id] = WebSocket(record, self._emit)
+        return ws
+
+    def hibernate(self, emit: Emit | None = None) -> None:
+        """The incarnation is gone, the sockets are not.
+
+        Args:
+            emit: that of the next incarnation, if it is another one.
+        """
+        self._wrappers.clear()
+        if emit is not None:
+            self._emit = emit
+
+    def remove(self, record: SocketRecord) -> None:
+        """The dispatch of its close or error event has returned: it is not listed any more (WS-5, WS-19)."""
+        if self._records.pop(record.id, None) is None:
+            return
+        self._wrappers.pop(record.id, None)
+        for tag in record.tags:
+            tagged = self._tagged[tag]
+            del tagged[record.id]
+            if not tagged:
+                del self._tagged[tag]
+
+    def disconnect(self) -> list[SocketRecord]:
+        """The instance was reset, evicted or replaced: all sockets are cut without a close frame (WS-32).
+
+        Returns:
+            The records, oldest first; each is released.
+        """
+        records = list(self._records.values())
+        self._records.clear()
+        self._tagged.clear()
+        self._wrappers.clear()
+        self.auto_response = None
+        self.event_timeout_ms = None
+        for record in records:
+            record.apply("release")
+        return records
+
+    def set_web_socket_auto_response(self, pair: WebSocketRequestResponsePair | None = None) -> None:
+        """Answer messages equal to ``pair.request`` by ``pair.response``; without a pair, stop doing so (WS-20, WS-21).
+
+        Raises:
+            RangeError: either is longer than 2048 bytes.  The pair before stays.
+        """
+        if pair is not None:
+            for what, text in (("request", pair.request), ("response", pair.response)):
+                size = len(text.encode("utf-8", "surrogatepass"))
+                if size > MAX_AUTO_RESPONSE_BYTES:
+                    raise RangeError(
+                        f"{what.capitalize()} cannot be larger than {MAX_AUTO_RESPONSE_BYTES} bytes. "
+                        f"A {what} of size {size} was provided."
+                    )
+        self.auto_response = pair
+
+    def get_web_socket_auto_response(self) -> WebSocketRequestResponsePair | None:
+        """The pair that is set."""
+        return self.auto_response
+
+    def get_web_socket_auto_response_timestamp(self, ws: WebSocket) -> int | None:
+        """When ``ws`` got its last auto-response, in ms, or ``None``; survives hibernation (WS-21)."""
+        return ws.record.auto_response_ms
+
+    def set_event_timeout(self, timeout_ms: int | None = None) -> None:
+        """Limit handlers to ``timeout_ms``; 0 or ``None`` for no limit (WS-17).
+
+        Raises:
+            RangeError: negative, or more than seven days.
+        """
+        if timeout_ms is not None and not 0 <= timeout_ms <= MAX_EVENT_TIMEOUT_MS:
+            raise RangeError(f"event timeout is {timeout_ms} ms; must be from 0 to {MAX_EVENT_TIMEOUT_MS}")
+        self.event_timeout_ms = timeout_ms or None
+
+    def answer(self, record: SocketRecord, message: str | bytes, now_ms: int) -> str | None:
+        """The auto-response to ``message``, if there is one: send it at once, and wake nobody (WS-20, OG-7).
+
+        Not after the object closed its side (WS-23).  Binary messages never match.
+        """
+        pair = self.auto_response
+        if pair is None or message != pair.request or not record.writable:
+            return None
+        record.auto_response_ms = now_ms
+        return pair.response
+
+
+def _check_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(tags, str):
+        raise TypeError(f"tags must be a sequence of texts, not the text {tags!r}; write [{tags!r}]")
+    distinct = tuple(dict.fromkeys(tags))
+    if len(distinct) > MAX_TAGS:
+        raise Error(f"a Hibernatable WebSocket cannot have more than {MAX_TAGS} tags")
+    for tag in distinct:
+        if not isinstance(tag, str):
+            raise TypeError(f"tags must be texts, not {tag!r}")
+        if len(tag) > MAX_TAG_LENGTH:
+            raise Error(f'"{tag}" is longer than the max tag length ({MAX_TAG_LENGTH} characters).')
+    return distinct
