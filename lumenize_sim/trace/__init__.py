@@ -1,0 +1,1 @@
+"""What happened in one run: records, causal links, digest, files."""
