@@ -1,0 +1,1 @@
+"""A trace judged: races and monitors."""
