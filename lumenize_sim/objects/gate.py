@@ -285,6 +285,7 @@ class Gate(Generic[T]):
         self._waiters.clear()
         adopter.locks += self.locks
         self.locks = 0
+        # A section that runs inside goes on under the adopter, and must be found if that one breaks.
         adopter._inner, self._inner = self._inner, None
         return adopter
 
@@ -319,8 +320,6 @@ class Gate(Generic[T]):
     def _begin(self, section: Gate[T]) -> None:
         """Start ``section``, which owns the only reference to this lock."""
         section._move("begin")
-        # The gate that grants may be the adopter of the one the section was entered under.
-        section._parent = self
         section.locks = 1
         self._inner = section
 

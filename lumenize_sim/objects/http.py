@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from lumenize_sim.objects.refusal import RangeError
+from lumenize_sim.clone import RangeError
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.websocket import WebSocket
@@ -26,7 +26,8 @@ class Headers(MutableMapping[str, str]):
 
     def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
         self._fields: dict[str, str] = {}
-        for name, value in fields.items() if isinstance(fields, Mapping) else fields:
+        pairs = fields.items() if isinstance(fields, Mapping) else fields
+        for name, value in cast("Iterable[tuple[str, str]]", pairs):
             self.append(name, value)
 
     def append(self, name: str, value: str) -> None:

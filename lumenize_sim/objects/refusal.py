@@ -1,6 +1,7 @@
 """Errors that the platform itself throws into application code, under the class names applications see.
 
-``TypeError`` and ``SyntaxError`` have twins in Python and are raised as such.
+``TypeError`` and ``SyntaxError`` have twins in Python, ``RangeError`` has one in `lumenize_sim.clone`; those
+are raised as such.
 The blame is the application's: it asked for something the platform refuses.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from lumenize_sim.errors import AppError
 
-__all__ = ["Error", "InvalidAccessError", "RangeError"]
+__all__ = ["Error", "InvalidAccessError"]
 
 
 class Error(AppError):
@@ -17,7 +18,3 @@ class Error(AppError):
 
 class InvalidAccessError(AppError):
     """A ``DOMException`` of that name: the object does not allow this argument."""
-
-
-class RangeError(AppError):
-    """A value is of the right type and too large or too small."""

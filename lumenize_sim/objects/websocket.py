@@ -21,8 +21,9 @@ from typing import Any, Final
 
 import attrs
 
+from lumenize_sim.clone import RangeError, decode_cbor, encode_cbor
 from lumenize_sim.errors import SimulatorError
-from lumenize_sim.objects.refusal import Error, InvalidAccessError, RangeError
+from lumenize_sim.objects.refusal import Error, InvalidAccessError
 
 __all__ = [
     "ABNORMAL_CODE",
@@ -285,8 +286,6 @@ class WebSocket:
             Error: more than 16,384 bytes serialised.  The attachment before stays.
             Exception: what `lumenize_sim.clone.encode_cbor` raises for values that cannot be cloned.
         """
-        from lumenize_sim.clone import encode_cbor
-
         data: bytes = encode_cbor(value)
         if len(data) > MAX_ATTACHMENT_BYTES:
             raise Error(
@@ -297,11 +296,8 @@ class WebSocket:
 
     def deserialize_attachment(self) -> Any:
         """A fresh copy of the attachment, or ``None`` (WS-9)."""
-        if self._record.attachment is None:
-            return None
-        from lumenize_sim.clone import decode_cbor
-
-        return decode_cbor(self._record.attachment)
+        data = self._record.attachment
+        return None if data is None else decode_cbor(data)
 
     def add_event_listener(self, kind: str, listener: Callable[..., Any]) -> None:
         """Hear ``"message"``, ``"close"`` or ``"error"``.  Standard API only: a hibernatable one calls none (WS-10)."""
