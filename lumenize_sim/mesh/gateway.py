@@ -1,0 +1,476 @@
+"""The gateway: a Durable Object that bridges one client's web socket into the mesh.
+
+One instance per client, named like it.  Whether the client is connected, in its
+grace period or gone is never stored: sockets, alarm and attachments are read on
+each use, so that the answer is right after hibernation too (GW-2)::
+
+    open socket        connected      a call from the mesh is forwarded
+    alarm is near      grace period   it waits for the client to come back
+    neither            disconnected   it fails at once
+
+Only two things live in memory: calls forwarded to the client and still
+unanswered, and calls that wait for a reconnect.  Every handler is synchronous;
+what has to wait is a `Pending` with a callback, so no call costs a task.
+
+The client decides what is called.  Who calls (index 0 of the call chain,
+``originAuth``, ``metadata.caller``) is always what the gateway itself verified
+at the upgrade (GW-39).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from math import isfinite
+from typing import Any
+
+import attrs
+import outcome
+
+from lumenize_sim.clone import UNDEFINED, postprocess, preprocess
+from lumenize_sim.errors import UsageError
+from lumenize_sim.mesh import gateway_messages as messages
+from lumenize_sim.mesh.context import CallContext, NodeIdentity, OriginAuth
+from lumenize_sim.mesh.envelope import Envelope, Failure, Metadata, Result, encode_failure
+from lumenize_sim.mesh.errors import ClientDisconnectedError, MeshError
+from lumenize_sim.mesh.tokens import decode_payload
+from lumenize_sim.objects.context import DurableObject
+from lumenize_sim.objects.host import TimerHandle
+from lumenize_sim.objects.http import Request, Response
+from lumenize_sim.objects.pending import Outcome, Pending
+from lumenize_sim.objects.websocket import WebSocket, WebSocketPair, WebSocketRequestResponsePair
+
+__all__ = [
+    "CLIENT_CALL_TIMEOUT_S",
+    "GRACE_PERIOD_MS",
+    "TEST_GRACE_PERIOD_MS",
+    "ConnectionInfo",
+    "LumenizeClientGateway",
+]
+
+CLIENT_CALL_TIMEOUT_S = 30.0
+GRACE_PERIOD_MS = 5_000
+TEST_GRACE_PERIOD_MS = 60_000
+
+_NAMESPACE = "lmz.mesh.LumenizeClientGateway."
+_OBJECT_ID = re.compile(r"[a-f0-9]{64}")
+_NO_NAMESPACE = (
+    "getDOStub expected a DurableObjectNamespace but received a binding without idFromName/getByName "
+    "(likely a Worker/service binding). Check the binding name."
+)
+
+Answer = Result | Failure
+
+
+@attrs.frozen
+class ConnectionInfo:
+    """What was verified when the socket was accepted; survives hibernation as its attachment (GW-14).
+
+    Attributes:
+        claims: the whole payload of the token, with what ``on_before_accept`` added.
+    """
+
+    sub: str
+    binding_name: str
+    instance_name: str
+    claims: Mapping[str, Any]
+
+    def to_attachment(self) -> dict[str, Any]:
+        """As the socket keeps it."""
+        return {
+            "sub": self.sub,
+            "bindingName": self.binding_name,
+            "instanceName": self.instance_name,
+            "claims": dict(self.claims),
+        }
+
+    @classmethod
+    def of(cls, socket: WebSocket) -> ConnectionInfo | None:
+        """The attachment of a socket; ``None`` where it has none."""
+        kept = socket.deserialize_attachment()
+        if kept is None:
+            return None
+        return cls(kept["sub"], kept["bindingName"], kept["instanceName"], kept["claims"])
+
+    def expired(self, now_ms: int) -> bool:
+        """Whether ``exp`` lies in the past, to the millisecond (GW-19).  No ``exp``, no expiry."""
+        expiry = self.claims.get("exp")
+        return isinstance(expiry, int | float) and bool(expiry) and expiry < now_ms / 1000
+
+
+@attrs.frozen
+class _Forwarded:
+    """A call that the client has not answered yet."""
+
+    answer: Pending[Answer]
+    timer: TimerHandle
+
+
+class LumenizeClientGateway(DurableObject):
+    """Bridge between one client's socket and the mesh.  Subclass it to override the three hooks."""
+
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self._forwarded: dict[str, _Forwarded] = {}
+        self._waiters: list[Pending[None]] = []
+
+    # Hooks (GW section 8.6).
+
+    def on_before_accept(
+        self, instance_name: str, sub: str, jwt_payload: Mapping[str, Any]
+    ) -> Response | Mapping[str, Any] | None:
+        """Judge an upgrade: a Response refuses it, a mapping is merged over the claims (GW-10, GW-11).
+
+        Overriding it replaces the identity check completely.
+        """
+        owner, dot, _ = instance_name.partition(".")
+        if not dot:
+            return _refusal(403, "Forbidden: invalid instance name format (expected sub.tabId)")
+        if owner != sub:
+            return _refusal(403, "Forbidden: identity mismatch")
+        return None
+
+    def on_before_call_to_mesh(
+        self, base_context: CallContext, connection_info: ConnectionInfo, call_id: str
+    ) -> CallContext:
+        """The context a call from the client goes out with.  Raising fails the call."""
+        return base_context
+
+    def on_before_call_to_client(self, envelope: Envelope, connection_info: ConnectionInfo) -> None:
+        """Judge a call from the mesh.  Raising fails it with that error."""
+
+    # Upgrade (GW section 8.2).
+
+    def fetch(self, request: Request) -> Response:
+        """Accept the client's web socket, or say why not.  The token's signature was verified before (GW-12)."""
+        headers = request.headers
+        if (headers.get("Upgrade") or "").lower() != "websocket":
+            return _refusal(426, "Expected WebSocket upgrade")
+        bearer = headers.get("Authorization") or ""
+        if not bearer.startswith("Bearer "):
+            return self._refuse(401, "Unauthorized: missing identity")
+        try:
+            payload = decode_payload(bearer[len("Bearer ") :])
+        except ValueError:
+            return self._refuse(401, "Unauthorized: invalid token")
+        if payload is None:
+            return self._refuse(401, "Unauthorized: invalid token")
+        sub = payload.get("sub") if isinstance(payload, dict) else None
+        if not sub:
+            return self._refuse(401, "Unauthorized: missing identity")
+        instance_name = headers.get("X-Lumenize-DO-Instance-Name-Or-Id")
+        if not instance_name:
+            return self._refuse(403, "Forbidden: missing instance name")
+        binding_name = headers.get("X-Lumenize-DO-Binding-Name")
+        if not binding_name:
+            return self._refuse(403, "Forbidden: missing binding name")
+        verdict = self.on_before_accept(instance_name, sub, payload)
+        if isinstance(verdict, Response):
+            return verdict
+        return self._accept(ConnectionInfo(sub, binding_name, instance_name, {**payload, **(verdict or {})}))
+
+    def _accept(self, info: ConnectionInfo) -> Response:
+        """The sequence of GW-13."""
+        sockets = self.ctx.get_web_sockets()
+        subscription_required = not sockets and not self._in_grace_period()
+        pair = WebSocketPair()
+        server = pair[1]
+        for old in sockets:
+            old.close(messages.WS_CLOSE_SUPERSEDED, "Superseded by new connection")
+        self.ctx.accept_web_socket(server)
+        self.ctx.set_web_socket_auto_response(
+            WebSocketRequestResponsePair(messages.WS_HEARTBEAT_PING, messages.WS_HEARTBEAT_PONG)
+        )
+        server.serialize_attachment(info.to_attachment())
+        # Calls that waited go out before connection_status does (GW-15).
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.settle(outcome.Value(None))
+        if self._alarm_ms() is not None:
+            self.ctx.storage.delete_alarm()
+        if server.ready_state == 1:  # a call that had waited may have found the token expired and closed it
+            server.send(messages.connection_status(subscription_required))
+        self._log(
+            "info",
+            "fetch",
+            "WebSocket connection accepted",
+            sub=info.sub,
+            instanceName=info.instance_name,
+            subscriptionRequired=subscription_required,
+        )
+        return Response(101, headers={"Sec-WebSocket-Protocol": "lmz"}, web_socket=pair[0])
+
+    def _refuse(self, status: int, text: str) -> Response:
+        self._log("warn", "fetch", "WebSocket upgrade rejected", reason=text)
+        return _refusal(status, text)
+
+    # Frames from the client (GW section 8.3).
+
+    def web_socket_message(self, ws: WebSocket, message: str | bytes) -> None:
+        """One frame.  Whatever it is, the connection stays usable unless the token has expired (GW-18 to GW-20)."""
+        if not isinstance(message, str):
+            self._log("warn", "webSocketMessage", "Received non-string message, ignoring")
+            return
+        info = ConnectionInfo.of(ws)
+        if info is not None and info.expired(self.ctx.host.now_ms()):
+            self._log("warn", "webSocketMessage", "Token expired, closing connection")
+            ws.close(messages.WS_CLOSE_TOKEN_EXPIRED, "Token expired")
+            return
+        try:
+            frame = messages.parse_frame(message)
+        except ValueError as error:
+            self._log("error", "webSocketMessage", "Failed to parse message", error=str(error))
+            return
+        kind = frame.get("type")
+        if kind == messages.CALL:
+            self._call_to_mesh(ws, frame, info)
+        elif kind == messages.INCOMING_CALL_RESPONSE:
+            self._client_answered(frame)
+        else:
+            self._log("warn", "webSocketMessage", "Unknown message type", type=kind)
+
+    def _call_to_mesh(self, ws: WebSocket, frame: dict[str, Any], info: ConnectionInfo | None) -> None:
+        """GW-21, GW-22."""
+        if info is None:
+            self._log("error", "#handleClientCall", "Null attachment, closing WebSocket")
+            ws.close(messages.WS_CLOSE_NOT_INITIALIZED, "Connection not properly initialized")
+            return
+        call_id = frame.get("callId")
+        try:
+            pending = self._dispatch(frame, info)
+        except Exception as error:
+            self._call_failed(ws, call_id, error)
+            return
+        pending.when_done(partial(self._mesh_answered, ws, call_id))
+
+    def _dispatch(self, frame: dict[str, Any], info: ConnectionInfo) -> Pending[Any]:
+        binding: Any = frame.get("binding")
+        instance: Any = frame.get("instance") or None
+        caller = NodeIdentity("LumenizeClient", info.binding_name, info.instance_name)
+        sent = frame.get("callContext")
+        chain, state = [caller], {}
+        if sent is not None:
+            if not isinstance(sent, dict):
+                raise TypeError(f"callContext must be an object, got {type(sent).__name__}")
+            if sent.get("callChain") is not None:
+                chain += messages.identities_from_wire(sent["callChain"])[1:]
+            if sent.get("state"):
+                state = postprocess(sent["state"])
+        context = CallContext(chain, OriginAuth(info.sub, info.claims), state)
+        context = self.on_before_call_to_mesh(context, info, frame.get("callId", ""))
+        callee = NodeIdentity("LumenizeDO" if instance else "LumenizeWorker", binding, instance)
+        envelope = Envelope(1, frame.get("chain", UNDEFINED), context, Metadata(caller, callee))
+        pending: Pending[Any] = self._stub(binding, instance).call("_execute_operation", envelope)
+        return pending
+
+    def _stub(self, binding: Any, instance: Any) -> Any:
+        target = self._env(binding)
+        if instance is not None:
+            if not hasattr(target, "get_by_name"):
+                raise MeshError(_NO_NAMESPACE)
+            if _OBJECT_ID.fullmatch(instance):
+                return target.get(target.id_from_string(instance))
+            return target.get_by_name(instance)
+        if target is None:
+            raise TypeError("Cannot read properties of undefined (reading '__executeOperation')")
+        if hasattr(target, "get_by_name") or not hasattr(target, "call"):
+            raise TypeError("stub.__executeOperation is not a function")
+        return target
+
+    def _mesh_answered(self, ws: WebSocket, call_id: Any, result: Outcome) -> None:
+        """GW-23.  The outcome is either an answer or a failure of the transport."""
+        if isinstance(result, outcome.Error):
+            self._call_failed(ws, call_id, result.error)
+            return
+        answer = result.value
+        if isinstance(answer, Failure):
+            self._send(ws, messages.call_failed(call_id, answer.error_encoded))
+            return
+        try:
+            text = messages.call_succeeded(call_id, preprocess(UNDEFINED if answer is None else answer.value))
+        except Exception as error:
+            self._call_failed(ws, call_id, error)
+            return
+        self._send(ws, text)
+
+    def _call_failed(self, ws: WebSocket, call_id: Any, error: BaseException) -> None:
+        self._log("error", "#handleClientCall", "Call failed", callId=call_id, error=str(error))
+        self._send(ws, messages.call_failed(call_id, encode_failure(error).error_encoded))
+
+    def _send(self, ws: WebSocket, text: str) -> None:
+        """A reply for a socket that has gone by now is lost, not kept for the next one (GW-24)."""
+        try:
+            ws.send(text)
+        except Exception as error:
+            self._log("warn", "#handleClientCall", "Reply lost: the socket is closed", error=str(error))
+
+    def _client_answered(self, frame: dict[str, Any]) -> None:
+        """GW-25.  From whichever socket of this instance it comes."""
+        call_id = frame.get("callId")
+        forwarded = self._forwarded.pop(call_id, None) if isinstance(call_id, str) else None
+        if forwarded is None:
+            self._log(
+                "warn", "#handleIncomingCallResponse", "Received response for unknown call", callId=call_id
+            )
+            return
+        forwarded.timer.cancel()
+        answer: Answer
+        try:
+            if frame.get("success"):
+                answer = Result(postprocess(frame.get("result", UNDEFINED)))
+            else:
+                answer = encode_failure(messages.error_from_wire(frame.get("error", UNDEFINED)))
+        except Exception as error:
+            answer = encode_failure(error)  # upstream leaves the caller waiting for ever
+        forwarded.answer.settle(outcome.Value(answer))
+
+    # Mesh to client (GW section 8.4).
+
+    def _execute_operation(self, envelope: Envelope) -> Answer | Pending[Answer]:
+        """Forward one call to the client.  Never raises; failures are a `Failure` (GW-26 to GW-33)."""
+        if envelope.version != 1:
+            version = "undefined" if envelope.version is None else envelope.version
+            return encode_failure(MeshError(f"Unsupported RPC envelope version: {version}"))
+        metadata = envelope.metadata
+        callee = metadata.callee if metadata is not None else None
+        name = (callee.instance_name if callee is not None else None) or self._client_name()
+        ws = self._open_socket()
+        if ws is not None:
+            return self._hand_over(ws, envelope, name)
+        if not self._in_grace_period():
+            return encode_failure(ClientDisconnectedError("Client is not connected", name))
+        alarm_ms = self._alarm_ms()
+        if alarm_ms is not None and alarm_ms <= self.ctx.host.now_ms():
+            return encode_failure(ClientDisconnectedError("Client grace period has expired", name))
+        waiter: Pending[None] = Pending("reconnect")
+        answer: Pending[Answer] = Pending("client call")
+        self._waiters.append(waiter)
+        waiter.when_done(partial(self._waited, envelope, name, answer))
+        return answer
+
+    def _waited(self, envelope: Envelope, name: str | None, answer: Pending[Answer], result: Outcome) -> None:
+        if isinstance(result, outcome.Error):
+            answer.settle(outcome.Value(encode_failure(ClientDisconnectedError(str(result.error), name))))
+            return
+        ws = self._open_socket()
+        if ws is None:
+            lost = ClientDisconnectedError("Client did not reconnect in time", name)
+            answer.settle(outcome.Value(encode_failure(lost)))
+            return
+        handed = self._hand_over(ws, envelope, name)
+        if isinstance(handed, Pending):
+            handed.when_done(answer.settle)
+        else:
+            answer.settle(outcome.Value(handed))
+
+    def _hand_over(self, ws: WebSocket, envelope: Envelope, name: str | None) -> Answer | Pending[Answer]:
+        info = ConnectionInfo.of(ws)
+        if info is None:
+            self._log("error", "__executeOperation", "Null attachment, closing WebSocket")
+            ws.close(messages.WS_CLOSE_NOT_INITIALIZED, "Connection not properly initialized")
+            return encode_failure(ClientDisconnectedError("Connection not properly initialized", name))
+        host = self.ctx.host
+        if info.expired(host.now_ms()):
+            self._log("warn", "__executeOperation", "Token expired, closing connection")
+            ws.close(messages.WS_CLOSE_TOKEN_EXPIRED, "Token expired")
+            return encode_failure(ClientDisconnectedError("Client token expired", name))
+        try:
+            self.on_before_call_to_client(envelope, info)
+            call_id = host.uuid(self.ctx.owner)
+            context = envelope.call_context
+            if context is None:
+                raise TypeError("Cannot read properties of undefined (reading 'callChain')")
+            ws.send(
+                messages.incoming_call(
+                    call_id, envelope.chain, context.call_chain, context.origin_auth, preprocess(context.state)
+                )
+            )
+        except Exception as error:
+            return encode_failure(error)
+        timer = host.set_timer(self.ctx.owner, CLIENT_CALL_TIMEOUT_S, partial(self._timed_out, call_id))
+        answer: Pending[Answer] = Pending("client call")
+        self._forwarded[call_id] = _Forwarded(answer, timer)
+        return answer
+
+    def _timed_out(self, call_id: str) -> None:
+        """GW-33: the call fails, the socket stays open."""
+        forwarded = self._forwarded.pop(call_id)
+        late = ClientDisconnectedError("Client call timed out", self._client_name())
+        forwarded.answer.settle(outcome.Value(encode_failure(late)))
+
+    # Close, error, alarm (GW section 8.5).
+
+    def web_socket_close(self, ws: WebSocket, code: int, reason: str, was_clean: bool) -> None:
+        """Begin the grace period, unless the socket was superseded (GW-36).  Forwarded calls go on (GW-34)."""
+        self._log("info", "webSocketClose", "WebSocket closed", code=code, reason=reason)
+        if code != messages.WS_CLOSE_SUPERSEDED:
+            self.ctx.storage.set_alarm(int(self.ctx.host.now_ms() + self._grace_period_ms()))
+
+    def web_socket_error(self, ws: WebSocket, error: Any) -> None:
+        """Logged only (GW-37)."""
+        self._log("error", "webSocketError", "WebSocket error", error=str(error))
+
+    def alarm(self, info: Any = None) -> None:
+        """The grace period is over (GW-38)."""
+        self._log("info", "alarm", "Grace period expired")
+        self.ctx.storage.delete_alarm()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.settle(outcome.Error(ClientDisconnectedError("Client did not reconnect within grace period", None)))
+
+    # Derived state (GW section 8.1).
+
+    def _alarm_ms(self) -> int | None:
+        found: list[Outcome] = []
+        self.ctx.storage.get_alarm().when_done(found.append)
+        if not found:
+            raise UsageError(
+                "the gateway's storage does not answer get_alarm() at once; bind its class with the sqlite backend"
+            )
+        result = found[0]
+        if isinstance(result, outcome.Error):
+            raise result.error
+        alarm_ms: int | None = result.value
+        return alarm_ms
+
+    def _in_grace_period(self) -> bool:
+        alarm_ms = self._alarm_ms()
+        return alarm_ms is not None and alarm_ms <= self.ctx.host.now_ms() + self._grace_period_ms()
+
+    def _grace_period_ms(self) -> float:
+        """GW-1."""
+        override = self._env("LUMENIZE_MESH_GRACE_PERIOD_MS")
+        if override is not None:
+            try:
+                period_ms = float(override)
+            except (TypeError, ValueError):
+                period_ms = -1.0
+            if isfinite(period_ms) and period_ms >= 0:
+                return period_ms
+        return TEST_GRACE_PERIOD_MS if self._env("LUMENIZE_MESH_TEST_MODE") == "true" else GRACE_PERIOD_MS
+
+    def _open_socket(self) -> WebSocket | None:
+        for socket in self.ctx.get_web_sockets():
+            if socket.ready_state == 1:
+                return socket
+        return None
+
+    def _client_name(self) -> str | None:
+        socket = self._open_socket()
+        info = ConnectionInfo.of(socket) if socket is not None else None
+        return info.instance_name if info is not None else None
+
+    def _env(self, name: Any) -> Any:
+        try:
+            return self.env[name]
+        except (KeyError, TypeError):  # TypeError: a frame may name its binding by something unhashable
+            return None
+
+    def _log(self, level: str, where: str, message: str, **data: Any) -> None:
+        self.ctx.host.log(self.ctx.owner, level, _NAMESPACE + where, message, data)
+
+
+def _refusal(status: int, text: str) -> Response:
+    return Response(status, text)
+
