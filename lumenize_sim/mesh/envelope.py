@@ -1,0 +1,125 @@
+"""A call as it crosses from node to node, and its answer (section 2.3 and 2.6 of the protocol)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeAlias
+
+import attrs
+
+from lumenize_sim.clone import postprocess, preprocess
+from lumenize_sim.mesh.chain import execute_operation_chain, is_awaitable
+from lumenize_sim.mesh.context import CallContext, NodeIdentity, call_context_var
+from lumenize_sim.mesh.errors import MeshError
+from lumenize_sim.mesh.walk import js_string
+
+__all__ = ["Envelope", "Failure", "Metadata", "Response", "Result", "encode_failure", "execute_envelope"]
+
+
+@attrs.frozen
+class Metadata:
+    """Who calls whom.
+
+    Attributes:
+        caller: the calling node as it knows itself.
+        callee: how the caller addressed it; a callee without identity takes it from here (LMZ-7).
+    """
+
+    caller: NodeIdentity
+    callee: NodeIdentity | None
+
+
+@attrs.frozen
+class Envelope:
+    """One call.  The transport passes it on as it is: its contents are snapshots already (CALL-16, CALL-19).
+
+    Attributes:
+        version: 1.
+        chain: the encoded operation chain, ``{"json": …, "meta": …}``.
+        call_context: with a state of its own.
+        metadata: caller and callee.
+    """
+
+    __by_value__: ClassVar[bool] = True
+
+    version: Any
+    chain: Any
+    call_context: CallContext | None
+    metadata: Metadata | None = None
+
+
+@attrs.frozen
+class Result:
+    """The call succeeded.  The transport copies ``value``, which may be ``UNDEFINED``, by value (RES-1)."""
+
+    __by_value__: ClassVar[bool] = True
+
+    value: Any
+
+
+@attrs.frozen
+class Failure:
+    """The call raised; the error is encoded, so that class name, properties and causes survive (RES-2)."""
+
+    __by_value__: ClassVar[bool] = True
+
+    error_encoded: Any
+
+
+Response: TypeAlias = Result | Failure
+
+
+def encode_failure(error: BaseException) -> Failure:
+    """``error`` for the caller; if it cannot be encoded (an unencodable cause), the reason why not."""
+    try:
+        return Failure(preprocess(error))
+    except Exception as reason:
+        return Failure(preprocess(MeshError(f"{js_string(error)} (this error could not be encoded: {reason})")))
+
+
+def execute_envelope(envelope: Envelope, node: Any, node_type_name: str) -> Any:
+    """Run the envelope's chain on ``node``: a `Response`, or an awaitable of one.  Never raises (CALL-33 … CALL-37).
+
+    Args:
+        envelope: as it arrived.
+        node: has ``lmz.init_identity``, ``on_before_call`` and the ``@mesh`` methods.
+        node_type_name: for the error about the version.
+    """
+    try:
+        if envelope.version != 1:
+            raise unsupported_version(envelope.version, node_type_name)
+        context = envelope.call_context
+        if context is None:
+            raise MeshError("Missing callContext in envelope. All mesh calls must include callContext.")
+        metadata = envelope.metadata
+        if metadata is not None and metadata.callee is not None:
+            node.lmz.init_identity(metadata.callee.binding_name, metadata.callee.instance_name)
+        chain = postprocess(envelope.chain)
+        token = call_context_var.set(context)
+        try:
+            node.on_before_call()
+            value = execute_operation_chain(chain, node)
+        finally:
+            call_context_var.reset(token)
+    except Exception as error:
+        return encode_failure(error)
+    return _finish(value, context) if is_awaitable(value) else Result(value)
+
+
+async def _finish(pending: Any, context: CallContext) -> Response:
+    # Set again: the host may run this in a task whose context is not the one the walk began in.
+    token = call_context_var.set(context)
+    try:
+        return Result(await pending)
+    except Exception as error:
+        return encode_failure(error)
+    finally:
+        call_context_var.reset(token)
+
+
+def unsupported_version(version: Any, node_type_name: str) -> MeshError:
+    """CALL-33."""
+    shown = "undefined" if version is None else js_string(version)
+    return MeshError(
+        f"Unsupported RPC envelope version: {shown}. This version of {node_type_name} only supports v1 envelopes. "
+        f"Old-style calls without envelopes are no longer supported."
+    )

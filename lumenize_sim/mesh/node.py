@@ -1,0 +1,43 @@
+"""What every mesh node has, wherever it lives: names on the wire, `ctn`, `on_before_call`."""
+
+from __future__ import annotations
+
+from typing import Any, Self, TypeVar, overload
+
+from lumenize_sim.errors import AppError
+from lumenize_sim.mesh.continuation import Continuation
+from lumenize_sim.mesh.decorators import MeshDecorator
+from lumenize_sim.mesh.names import wire_names
+
+__all__ = ["MeshNode"]
+
+T = TypeVar("T")
+
+
+class MeshNode:
+    """Base of Durable Objects, Workers and clients in a mesh."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, member in vars(cls).items():
+            if isinstance(member, MeshDecorator):
+                raise AppError(
+                    f"{cls.__qualname__}.{name} became a decorator: @mesh took its argument for a guard. "
+                    f"Write @mesh() with brackets above the method"
+                )
+        wire_names(cls)
+
+    @overload
+    def ctn(self) -> Self: ...
+    @overload
+    def ctn(self, node: type[T]) -> T: ...
+    def ctn(self, node: type | None = None) -> Any:
+        """A fresh continuation (DO-7): for this node's own handlers, or a typed view of another node's class.
+
+        ``self.ctn(Counter).increment(1)`` looks to type checkers like the call itself; at run time it is a
+        continuation.
+        """
+        return Continuation([], type(self) if node is None else node)
+
+    def on_before_call(self) -> None:
+        """Runs before each mesh call, inside its context; raising rejects the call.  Never awaited (CALL-37 …)."""

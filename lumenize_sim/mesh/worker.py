@@ -1,0 +1,43 @@
+"""Workers of a mesh: stateless, one instance for each call (WK- rules)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lumenize_sim.mesh.chain import execute_operation_chain
+from lumenize_sim.mesh.continuation import OperationChain
+from lumenize_sim.mesh.durable import local_executor
+from lumenize_sim.mesh.envelope import Envelope, execute_envelope
+from lumenize_sim.mesh.lmz import WorkerLmz
+from lumenize_sim.mesh.node import MeshNode
+
+__all__ = ["LumenizeWorker"]
+
+
+class LumenizeWorker(MeshNode):
+    """A stateless node.  What it keeps on ``self`` is gone with the next call (LMZ-2).
+
+    Attributes:
+        ctx: has ``wait_until``.
+        env: the app's bindings.
+        lmz: identity and calls.
+    """
+
+    def __init__(self, ctx: Any, env: Any) -> None:
+        self.ctx = ctx
+        self.env = env
+        self.lmz = WorkerLmz(self)
+
+    def _execute_operation(self, envelope: Envelope) -> Any:
+        """A mesh call arrived: its response, or an awaitable of it."""
+        return execute_envelope(envelope, self, "LumenizeWorker")
+
+    def _execute_chain(self, chain: OperationChain) -> Any:
+        """Run a chain as if it came from outside: the ``@mesh`` check is always on."""
+        return execute_operation_chain(chain, self)
+
+    @property
+    def _local_chain_executor(self) -> Callable[..., Any]:
+        """``run(chain, require_mesh_decorator=True)`` for trusted chains of this very instance."""
+        return local_executor(self)
