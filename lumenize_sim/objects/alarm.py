@@ -1,26 +1,10 @@
-"""An object's alarm, seen from its two ends: the scheduler's, and the object's own.
+"""An object's alarm, seen from the scheduler.
 
-`AlarmScheduler` is the service that wakes the object and retries.  It outlives instances.
-`StoredAlarm` is the value in the object's storage together with the promise to delete it
-when the running handler succeeds.  It is transactional and is rebuilt from the durable
-value with each instance.  The two may disagree for a moment, never so that an alarm is
-lost: the scheduler is told of an earlier time before the commit and of a later one after
-it (AL-8, `told_before_commit`), and a run that proves stale is called off (AL-9).
-
-One run, as the machine drives it::
-
-    info = scheduler.fire(now_ms)                            # due: RUNNING
-    verdict = stored.begin(info.scheduled_time, now_ms, clean=...)
-    # CALL_OFF:   scheduler.succeed()
-    # RESCHEDULE: scheduler.schedule(stored.value_ms); scheduler.succeed()
-    # RUN:        alarm(info); then, in the turn in which its promise settles,
-    if stored.end(succeeded=True):                           # AL-17
-        ...a confirmed write of the deletion; wait for the output gate...
-    scheduler.succeed()                                      # if the gate breaks: fail(...) (AL-18)
-    # or, where the handler failed
-    stored.end(succeeded=False)                              # get() shows the time again (AL-5)
-    if scheduler.fail(now_ms, counted=..., jitter=...) is Failure.ABANDONED:
-        if stored.abandon(info.scheduled_time): ...write...  # AL-23
+`AlarmScheduler` is the service that wakes the object and retries.  It outlives
+instances.  The alarm time itself is a value in the object's storage, transactional
+like every other.  The two may disagree for a moment, never so that an alarm is lost:
+the scheduler is told of an earlier time before the commit and of a later one after it
+(AL-8, `told_before_commit`), and a run that proves stale is called off (AL-9, `arming`).
 
 Times are epoch milliseconds.  Nothing here sleeps: `AlarmScheduler.wake_ms` says when.
 """
@@ -42,12 +26,11 @@ __all__ = [
     "NO_HANDLER_MESSAGE",
     "TRANSITIONS",
     "AlarmInfo",
-    "AlarmMark",
     "AlarmPhase",
     "AlarmScheduler",
     "Arming",
     "Failure",
-    "StoredAlarm",
+    "arming",
     "retry_delay_ms",
     "told_before_commit",
 ]
@@ -268,127 +251,18 @@ class Arming(Enum):
     RESCHEDULE = "reschedule"  #: the alarm was moved; tell the scheduler its time again
 
 
-@attrs.frozen
-class AlarmMark:
-    """What a rolled-back transaction puts back.  From `StoredAlarm.mark`."""
+def arming(stored_ms: int | None, scheduled_ms: int, now_ms: int, *, clean: bool) -> Arming:
+    """What the object makes of the alarm set for ``scheduled_ms`` when it fires (AL-9).
 
-    value_ms: int | None
-    deferred: bool
-
-
-class StoredAlarm:
-    """The object's side: the stored time, and its deletion that is due when the handler succeeds.
-
-    Methods that change it say whether there is something to write; the write itself is a storage write
-    like any other (AL-4).
-
-    Attributes:
-        value_ms: the stored time.  What `get` shows may differ while a handler runs.
+    Args:
+        stored_ms: the alarm time in storage.
+        scheduled_ms: `AlarmInfo.scheduled_time`.
+        now_ms: the time of this turn.
+        clean: whether the stored time is committed; an unconfirmed change does not call the run off.
     """
-
-    __slots__ = ("_deferred", "_running", "value_ms")
-
-    def __init__(self, value_ms: int | None = None) -> None:
-        self.value_ms = value_ms
-        self._running = False
-        # Still to be deleted at the end of the handler that runs.
-        self._deferred = False
-
-    def get(self) -> int | None:
-        """``get_alarm()``: the time, or ``None``; ``None`` as well in the handler unless set there (AL-5)."""
-        return None if self._deferred else self.value_ms
-
-    def set(self, at_ms: int, now_ms: int) -> bool:
-        """``set_alarm()``: past times become ``now_ms`` (AL-2).
-
-        Returns:
-            Whether this is a write; setting the same time again is none (AL-7).
-
-        Raises:
-            TypeError: the time is not positive.
-        """
-        if at_ms <= 0:
-            raise TypeError("setAlarm() cannot be called with an alarm time <= 0")
-        at_ms = max(at_ms, now_ms)
-        if at_ms == self.value_ms and not self._deferred:
-            return False
-        self.value_ms = at_ms
-        self._deferred = False
-        return True
-
-    def delete(self) -> bool:
-        """``delete_alarm()``, and ``delete_all()`` where it takes the alarm along (AL-29, AL-31).
-
-        Returns:
-            Whether this is a write.
-        """
-        self._deferred = False
-        changed = self.value_ms is not None
-        self.value_ms = None
-        return changed
-
-    def mark(self) -> AlarmMark:
-        """What to `restore` if the transaction that begins now is rolled back."""
-        return AlarmMark(self.value_ms, self._deferred)
-
-    def restore(self, mark: AlarmMark) -> None:
-        """Roll back to ``mark``; a deletion that was due then is due again (AL-4, AL-20).
-
-        Where the handler has ended since, nothing is left that could do the deletion, and the time stands.
-        """
-        self.value_ms = mark.value_ms
-        self._deferred = mark.deferred and self._running
-
-    def begin(self, scheduled_ms: int, now_ms: int, *, clean: bool) -> Arming:
-        """The scheduler fires the alarm set for ``scheduled_ms`` (AL-9).
-
-        Args:
-            scheduled_ms: `AlarmInfo.scheduled_time`.
-            now_ms: the time of this turn.
-            clean: whether the stored time is committed and the scheduler knows it.  An unconfirmed change does
-                not call the run off, and is not deleted by it.
-
-        Raises:
-            SimulatorError: a handler runs already (AL-15).
-        """
-        if self._running:
-            raise SimulatorError(f"alarm {scheduled_ms} fired while the handler runs; it has to wait (AL-15)")
-        value_ms = self.value_ms
-        same = value_ms == scheduled_ms
-        if not same and clean:
-            if value_ms is None:
-                return Arming.CALL_OFF
-            if value_ms > now_ms:
-                return Arming.RESCHEDULE
-        self._running = True
-        self._deferred = same or clean
-        return Arming.RUN
-
-    def end(self, *, succeeded: bool) -> bool:
-        """The handler's promise has settled.
-
-        Returns:
-            Whether the alarm is deleted now, which is a confirmed write (AL-17).
-
-        Raises:
-            SimulatorError: no handler runs.
-        """
-        if not self._running:
-            raise SimulatorError("the end of an alarm handler that never began")
-        self._running = False
-        deferred, self._deferred = self._deferred, False
-        if succeeded and deferred:
-            self.value_ms = None
-            return True
-        return False
-
-    def abandon(self, scheduled_ms: int) -> bool:
-        """The scheduler gave up the alarm set for ``scheduled_ms`` (AL-23).
-
-        Returns:
-            Whether it was still stored and is deleted now, which is a write.
-        """
-        if self.value_ms != scheduled_ms:
-            return False
-        self.value_ms = None
-        return True
+    if stored_ms != scheduled_ms and clean:
+        if stored_ms is None:
+            return Arming.CALL_OFF
+        if stored_ms > now_ms:
+            return Arming.RESCHEDULE
+    return Arming.RUN

@@ -1,0 +1,281 @@
+"""Who decides what happens next: a strategy that roams, or a guide that follows an order.
+
+**Free.**  A strategy may pick any enabled event, or let time pass over messages that
+may plausibly be that slow.  The only thing kept is the sequence of arrivals.
+
+**Guided.**  First come, first served, except that a receiver may be held until a
+certain event arrives there.  Two things make this the heart of the whole design:
+
+*Only the order per receiver matters.*  Events that arrive at different actors commute
+(what one turn does reaches another actor only through a later event), so two runs
+with the same order at every receiver are one behaviour.  A roaming run is therefore
+turned into a tape by running it again, guided by its orders per receiver.
+
+*The guide records where it was needed.*  While it holds a receiver R for event L and
+passes over some other event for R, the default would have gone wrong here: that is
+one choice.  Where it never passes anything over, first come, first served would have
+done the same and nothing is written.  The sparse tape replays the run step by step:
+at each step both pick the oldest event that is not held, and by construction the
+events held are the same.
+
+A message that was still under way when time passed is *late*: the lateness is a
+choice of its own, and time itself then moves only when nothing else can happen.  So a
+step of the clock, on which every reader of the clock depends, never needs recording.
+
+Events of the driver (``receiver`` None) may touch any actor, so they take a place in
+the order of every receiver.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from lumenize_sim.errors import SimulatorError
+from lumenize_sim.kernel.agenda import Agenda
+from lumenize_sim.kernel.choice import Choice, key_of
+from lumenize_sim.kernel.event import Event
+
+__all__ = ["Chooser", "Diverged", "FreeChooser", "Guide", "GuidedChooser", "Strategy", "TIME_STEP"]
+
+
+class Strategy(Protocol):
+    """How a roaming run picks."""
+
+    def created(self, event: Event) -> None:
+        """``event`` has become known (it may not be enabled yet)."""
+
+    def pick(self, enabled: Sequence[Event], time_step: bool) -> int:
+        """Index of the event to happen next; ``len(enabled)`` lets time pass, allowed where ``time_step``."""
+
+
+class Diverged(Exception):
+    """A strict replay stands before a decision that its tape does not know.
+
+    Attributes:
+        expected, found: both contexts in words.
+        where: file:line of the app code nearest to the difference, where known.
+    """
+
+    def __init__(self, at: str, expected: str, found: str, where: str | None = None) -> None:
+        super().__init__(f"replay diverged at {at}: the tape expects {expected}; this run has {found}")
+        self.at, self.expected, self.found, self.where = at, expected, found, where
+
+
+class _TimeStep:
+    def __repr__(self) -> str:
+        return "TIME_STEP"
+
+
+TIME_STEP = _TimeStep()
+
+
+class Chooser(Protocol):
+    """What the kernel asks.
+
+    Attributes:
+        log: arrivals so far, ``(receiver or None, label)``.
+        late: messages that were made late, label to microseconds.
+    """
+
+    log: list[tuple[str | None, str]]
+    late: dict[str, int]
+
+    def pick(self, agenda: Agenda) -> Event | _TimeStep | None: ...
+    def created(self, event: Event) -> None: ...
+    def lateness_us(self, event: Event) -> int: ...
+    def stuck(self, agenda: Agenda) -> bool: ...
+
+
+class FreeChooser:
+    """Lets a strategy roam and keeps the order of arrivals."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy = strategy
+        self.created = strategy.created
+        self.log: list[tuple[str | None, str]] = []
+        self.late: dict[str, int] = {}
+        self._timed = getattr(strategy, "lateness_us", None)
+
+    def lateness_us(self, event: Event) -> int:
+        """Microseconds that the network takes over ``event``; only the timed model draws any."""
+        if self._timed is None or not event.delay_limit_us:
+            return 0
+        late: int = self._timed(event)
+        if late:
+            self.late[event.label] = late
+        return late
+
+    def pick(self, agenda: Agenda) -> Event | _TimeStep | None:
+        """The strategy's pick, taken off the agenda."""
+        enabled = agenda.enabled
+        if not enabled:
+            return None
+        step = False
+        due = agenda.next_due_us()
+        if due is not None:
+            step = all(e.delay_limit_us and due - e.sent_us <= e.delay_limit_us for e in enabled)
+        if len(enabled) == 1 and not step:
+            event = enabled.pop()
+        else:
+            index = self.strategy.pick(enabled, step)
+            if index == len(enabled) and step:
+                assert due is not None
+                for event in enabled:
+                    self.late[event.label] = due - event.sent_us
+                    agenda.wait(event, due, late=True)
+                enabled.clear()
+                return TIME_STEP
+            event = enabled.pop(index)
+        self.log.append((event.receiver, event.label))
+        return event
+
+    def stuck(self, agenda: Agenda) -> bool:
+        """A roaming run holds nothing back."""
+        return False
+
+
+class Guide(Protocol):
+    """An order to follow.
+
+    Attributes:
+        strict: stop at the first difference instead of going on by default.
+        late: label to microseconds.
+    """
+
+    strict: bool
+    late: Mapping[str, int]
+
+    def want(self, receiver: str, index: int, candidates: Any) -> str | None:
+        """The label that must be arrival ``index`` at ``receiver``; ``""`` for one that cannot be named yet."""
+
+    def receivers(self) -> Sequence[str]:
+        """Receivers whose order is given somewhere."""
+
+    def skip(self, receiver: str, index: int) -> None:
+        """The wanted event will not come: go on without it."""
+
+    def met(self, receiver: str, index: int) -> None:
+        """Arrival ``index`` at ``receiver`` has happened."""
+
+
+class GuidedChooser:
+    """First come, first served, holding receivers as the guide says; records where that mattered."""
+
+    def __init__(self, guide: Guide | None = None) -> None:
+        self.guide = guide
+        self.log: list[tuple[str | None, str]] = []
+        self.late: dict[str, int] = {}
+        self.choices: list[Choice] = []
+        self._count: Counter[str] = Counter()
+        self._driver = 0
+        self._blocked: dict[str, None] = {}
+
+    def created(self, event: Event) -> None:
+        """Nothing to prepare."""
+
+    def lateness_us(self, event: Event) -> int:
+        """Microseconds that ``event`` is under way by the guide."""
+        if self.guide is None or not event.delay_limit_us:
+            return 0
+        late = self.guide.late.get(event.label, 0)
+        if late:
+            self.late[event.label] = late
+            label = f"{event.label}@delay"
+            self.choices.append(Choice(label, late, event.delay_limit_us + 1, key_of([event.label]), f"{late} us"))
+        return late
+
+    def pick(self, agenda: Agenda) -> Event | _TimeStep | None:
+        """The oldest event that is not held, taken off the agenda; ``None`` when all are held."""
+        enabled = agenda.enabled
+        if not enabled:
+            return None
+        guide = self.guide
+        if guide is None:
+            event = enabled.pop(0)
+            self.log.append((event.receiver, event.label))
+            return event
+        wants: dict[str, str | None] = {}
+
+        def want(receiver: str) -> str | None:
+            if receiver not in wants:
+                wants[receiver] = guide.want(receiver, self._count[receiver] + self._driver, lambda: self._rivals(agenda, receiver))
+            return wants[receiver]
+
+        for position, event in enumerate(enabled):
+            receiver = event.receiver
+            if receiver is None:
+                held = [r for r in guide.receivers() if (w := want(r)) is not None and w != event.label]
+                for r in held:
+                    self._blocked[r] = None
+                if held:
+                    continue
+            else:
+                wanted = want(receiver)
+                if wanted is not None and wanted != event.label:
+                    self._blocked[receiver] = None
+                    continue
+            self._deliver(agenda, position)
+            return event
+        return None
+
+    def _rivals(self, agenda: Agenda, receiver: str) -> list[str]:
+        return [e.label for e in agenda.enabled if e.receiver == receiver or e.receiver is None]
+
+    def _deliver(self, agenda: Agenda, position: int) -> None:
+        event = agenda.enabled[position]
+        receiver = event.receiver
+        guide = self.guide
+        assert guide is not None
+        for r in list(self._blocked) if receiver is None else [receiver]:
+            if r in self._blocked:
+                del self._blocked[r]
+                rivals = self._rivals(agenda, r)
+                index = self._count[r] + self._driver
+                value = rivals.index(event.label)
+                if value:
+                    self.choices.append(Choice(f"{r}#{index}", value, len(rivals), key_of(rivals), event.label))
+        del agenda.enabled[position]
+        self.log.append((receiver, event.label))
+        if receiver is None:
+            for r in guide.receivers():
+                guide.met(r, self._count[r] + self._driver)
+            self._driver += 1
+        else:
+            guide.met(receiver, self._count[receiver] + self._driver)
+            self._count[receiver] += 1
+
+    def stuck(self, agenda: Agenda) -> bool:
+        """Everything enabled is held.  Lets go of the oldest event, or says how the run differs.
+
+        Returns True when something may be picked now.
+
+        Raises:
+            Diverged: the guide is strict.
+        """
+        guide = self.guide
+        if guide is None or not agenda.enabled:
+            return False
+        event = agenda.enabled[0]
+        receivers = list(guide.receivers()) if event.receiver is None else [event.receiver]
+        for receiver in receivers:
+            index = self._count[receiver] + self._driver
+            wanted = guide.want(receiver, index, lambda r=receiver: self._rivals(agenda, r))
+            if wanted is None or wanted == event.label:
+                continue
+            if guide.strict:
+                rivals = self._rivals(agenda, receiver)
+                raise Diverged(f"{receiver}#{index}", describe_want(guide, receiver, index, wanted), ", ".join(rivals), event.where)
+            guide.skip(receiver, index)
+            return True
+        raise SimulatorError(f"nothing holds {event.label}, and yet it was not picked")
+
+
+def describe_want(guide: Guide, receiver: str, index: int, wanted: str) -> str:
+    """What the guide waits for, in words."""
+    describe = getattr(guide, "describe", None)
+    if describe is not None:
+        text: str = describe(receiver, index)
+        return text
+    return wanted

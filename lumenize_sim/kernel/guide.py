@@ -1,0 +1,132 @@
+"""Guides: whole orders per receiver, and the sparse choices of a tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from lumenize_sim.kernel.choice import Choice, key_of
+from lumenize_sim.kernel.chooser import Diverged
+
+__all__ = ["OrderGuide", "TapeGuide", "orders_of"]
+
+Log = Iterable[tuple[str | None, str]]
+
+
+def orders_of(log: Log) -> dict[str, list[str]]:
+    """The order at each receiver; events of the driver stand in every order.
+
+    A receiver that appears late still has the driver's earlier events in its order,
+    because indices count them.
+    """
+    driver: list[str] = []
+    orders: dict[str, list[str]] = {}
+    for receiver, label in log:
+        if receiver is None:
+            driver.append(label)
+            for order in orders.values():
+                order.append(label)
+        else:
+            if receiver not in orders:
+                orders[receiver] = list(driver)
+            orders[receiver].append(label)
+    return orders
+
+
+class OrderGuide:
+    """Follows whole orders, lets go of what does not come, and ends where the orders end."""
+
+    strict = False
+
+    def __init__(self, orders: Mapping[str, Sequence[str]], late: Mapping[str, int] | None = None) -> None:
+        self._orders = {receiver: list(order) for receiver, order in orders.items()}
+        self.late: Mapping[str, int] = dict(late or {})
+        self.skipped: list[tuple[str, str]] = []
+
+    def receivers(self) -> Sequence[str]:
+        """Those with an order."""
+        return list(self._orders)
+
+    def want(self, receiver: str, index: int, candidates: Callable[[], list[str]]) -> str | None:
+        """The label at this place of the order."""
+        order = self._orders.get(receiver)
+        if order is None:
+            return None
+        return order[index] if index < len(order) else None
+
+    def skip(self, receiver: str, index: int) -> None:
+        """Leave the wanted label out."""
+        order = self._orders[receiver]
+        self.skipped.append((receiver, order[index]))
+        del order[index]
+
+    def met(self, receiver: str, index: int) -> None:
+        """Nothing to do: orders are read by index."""
+
+
+class TapeGuide:
+    """Follows the sparse choices of a tape.
+
+    Strict: a receiver with a choice is held until its candidates have the bound and
+    the key of that choice; then the event at the chosen value comes first.
+    Lenient (``strict=False``): candidates are matched by the label of the picked
+    event only, and what does not come is left out.
+    """
+
+    def __init__(self, choices: Iterable[Choice], *, strict: bool = True) -> None:
+        self.strict = strict
+        self.late: dict[str, int] = {}
+        self._choices: dict[str, dict[int, Choice]] = {}
+        self._named: dict[tuple[str, int], str] = {}
+        self.unmet: dict[str, Choice] = {}
+        for choice in choices:
+            site, _, kind = choice.label.partition("@")
+            if kind == "delay":
+                self.late[site] = choice.value
+            elif kind or "~" in site:
+                continue
+            else:
+                receiver, _, nth = site.rpartition("#")
+                self._choices.setdefault(receiver, {})[int(nth)] = choice
+                self.unmet[choice.label] = choice
+
+    def receivers(self) -> Sequence[str]:
+        """Those with a choice still to come."""
+        return list(self._choices)
+
+    def want(self, receiver: str, index: int, candidates: Callable[[], list[str]]) -> str | None:
+        """The picked label once the candidates match; ``""`` (held) before; ``None`` without a choice here."""
+        choices = self._choices.get(receiver)
+        if choices is None or index not in choices:
+            return None
+        choice = choices[index]
+        if not self.strict:
+            return choice.pick
+        named = self._named.get((receiver, index))
+        if named is None:
+            labels = candidates()
+            if len(labels) < choice.bound:
+                return ""
+            if len(labels) > choice.bound or key_of(labels) != choice.key:
+                raise Diverged(choice.label, self.describe(receiver, index), ", ".join(labels) or "nothing")
+            named = self._named[receiver, index] = labels[choice.value]
+        return named
+
+    def describe(self, receiver: str, index: int) -> str:
+        """The choice in words."""
+        choice = self._choices[receiver][index]
+        return f"{choice.pick} to come first of {choice.bound} (key {choice.key:08x})"
+
+    def skip(self, receiver: str, index: int) -> None:
+        """Leave this choice out."""
+        choice = self._choices[receiver].pop(index)
+        if not self._choices[receiver]:
+            del self._choices[receiver]
+        self.unmet.pop(choice.label, None)
+
+    def met(self, receiver: str, index: int) -> None:
+        """The choice here, if any, is behind us."""
+        choices = self._choices.get(receiver)
+        if choices is not None and index in choices:
+            self.unmet.pop(choices.pop(index).label, None)
+            if not choices:
+                del self._choices[receiver]

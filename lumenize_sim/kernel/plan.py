@@ -1,0 +1,67 @@
+"""Fault points: boundaries at which a sparse plan, drawn up front, may want something to go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lumenize_sim.kernel.choice import Choice, key_of
+
+__all__ = ["FaultPlan", "fault_label"]
+
+
+def fault_label(kind: str, target: str, nth: int) -> str:
+    """The label of the ``nth`` boundary (from 0) of ``kind`` at ``target``."""
+    return f"{target}~{kind}#{nth}"
+
+
+class FaultPlan:
+    """What shall go wrong, by label; counts boundaries and remembers what did.
+
+    A crash possible at every boundary costs no choice at each: only the points that
+    the plan names, and that the run reaches, become choices.
+
+    Attributes:
+        fired: the faults that happened, in order.
+        census: boundaries met so far, ``(kind, target)`` to count.
+        quiet: no more faults from here on.
+    """
+
+    __slots__ = ("_active", "_planned", "_targets", "census", "fired", "quiet")
+
+    def __init__(self, planned: Mapping[str, int] | None = None, *, census: bool = False) -> None:
+        self._planned = dict(planned or {})
+        self._targets = {label.partition("~")[0] for label in self._planned}
+        self._active = census or bool(self._planned)
+        self.census: dict[tuple[str, str], int] = {}
+        self.fired: list[Choice] = []
+        self.quiet = False
+
+    def __bool__(self) -> bool:
+        return self._active
+
+    def concerns(self, target: str, kinds: tuple[str, ...]) -> bool:
+        """Whether some fault of ``kinds`` is planned for ``target``."""
+        return target in self._targets and any(
+            label.startswith(f"{target}~{kind}#") for label in self._planned for kind in kinds
+        )
+
+    def at(self, kind: str, target: str, bound: int = 2, *, possible: bool = True) -> int:
+        """One boundary.  Returns 0 (nothing happens) or the planned value below ``bound``.
+
+        ``possible`` False counts the boundary but lets nothing happen there, so that
+        the numbering does not depend on what the object is doing.
+        """
+        if not self._active:
+            return 0
+        place = (kind, target)
+        nth = self.census.get(place, 0)
+        self.census[place] = nth + 1
+        if not self._planned or self.quiet or not possible:
+            return 0
+        label = fault_label(kind, target, nth)
+        value = self._planned.get(label, 0)
+        if not value:
+            return 0
+        value = min(value, bound - 1)
+        self.fired.append(Choice(label, value, bound, key_of([label, kind]), kind))
+        return value

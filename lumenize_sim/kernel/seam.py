@@ -1,0 +1,144 @@
+"""The one place that touches Trio's private parts, and the check that they are as expected.
+
+Three attributes of the running `Runner` are replaced for the time of one run:
+``runq`` (see `runqueue`), ``deadlines`` (equal deadlines would fire in the order of
+object addresses; ours become timers of the kernel) and the class of the runner
+itself, by a subclass without fields that refuses what cannot be made deterministic.
+`check_trio` looks at the installed Trio before the first run and says by name what
+has changed if this module must be revised.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import trio
+from trio._core import _run  # the private touch
+
+from lumenize_sim.errors import AppError, SimulatorError
+from lumenize_sim.kernel.runqueue import RunQueue
+
+__all__ = ["Deadlines", "VirtualClock", "check_trio", "take_over"]
+
+
+class _Handle(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Deadlines:
+    """What Trio's runner believes to be its heap of cancel-scope deadlines."""
+
+    def __init__(self, set_timer: Callable[[float, Callable[[], None]], _Handle]) -> None:
+        self._set_timer = set_timer
+        self._handles: dict[trio.CancelScope, _Handle] = {}
+
+    def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
+        """A scope with a finite deadline was entered, or its deadline moved."""
+
+        def expire() -> None:
+            self._handles.pop(cancel_scope, None)
+            cancel_scope.cancel()
+
+        self._handles[cancel_scope] = self._set_timer(deadline, expire)
+
+    def remove(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
+        """The scope was left or cancelled."""
+        handle = self._handles.pop(cancel_scope, None)
+        if handle is not None:
+            handle.cancel()
+
+    def next_deadline(self) -> float:
+        """Trio never waits for time by itself."""
+        return math.inf
+
+    def expire(self, now: float) -> bool:
+        """Deadlines are events of the kernel, not Trio's."""
+        return False
+
+
+class VirtualClock(trio.abc.Clock):
+    """Trio's clock, read from the kernel.  Trio asks how long to sleep only when nothing is runnable."""
+
+    def __init__(self, now_us: Callable[[], int], on_stuck: Callable[[], None]) -> None:
+        self._now_us = now_us
+        self._on_stuck = on_stuck
+
+    def start_clock(self) -> None:
+        """Nothing to start."""
+
+    def current_time(self) -> float:
+        """Virtual seconds since the run began."""
+        return self._now_us() / 1_000_000
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Reached while somebody waits for all tasks to be blocked, and by a shutdown that is stuck."""
+        self._on_stuck()
+        return 86_400.0
+
+
+class _RefusingRunner(_run.Runner):
+    __slots__ = ()
+
+    def spawn_system_task(self, *args: Any, **kwargs: Any) -> Any:
+        raise AppError(
+            "trio.lowlevel.spawn_system_task is not deterministic here: a system task has no owner, "
+            "so no gate can hold it.  Start the task in a nursery of the handler instead."
+        )
+
+    def current_trio_token(self) -> Any:
+        raise AppError(
+            "a Trio token lets other threads re-enter the run, which cannot be replayed: threads "
+            "(trio.to_thread, trio.from_thread) are refused in simulated code.  Do the work in the "
+            "handler, or call a Worker."
+        )
+
+
+def check_trio() -> None:
+    """Compare the installed Trio with what this module relies on.
+
+    Raises:
+        SimulatorError: naming the part that has changed.
+    """
+    fields = {a.name for a in _run.Runner.__attrs_attrs__}
+    missing = {"runq", "deadlines", "waiting_for_idle", "system_nursery", "tasks"} - fields - set(dir(_run.Runner))
+    problems = [f"Runner has no {name}" for name in sorted(missing)]
+    source = inspect.getsource(_run.unrolled_run)
+    problems += [
+        f"unrolled_run no longer does `{line}`"
+        for line in ("if runner.runq", "batch = list(runner.runq)", "runner.runq.clear()", "runner.deadlines.expire(now)")
+        if line not in source
+    ]
+    if "self.runq.append(task)" not in inspect.getsource(_run.Runner.reschedule):
+        problems.append("Runner.reschedule no longer appends to runq")
+    if problems:
+        raise SimulatorError(
+            f"Trio {trio.__version__} is not one that the kernel knows: {'; '.join(problems)}. "
+            "Install a supported release (see pyproject.toml) and report this."
+        )
+
+
+def take_over(queue: RunQueue, deadlines: Deadlines) -> Callable[[], None]:
+    """Put ``queue`` and ``deadlines`` into the run that the caller's task belongs to.
+
+    Returns a function that gives the runner back its own class, for Trio's shutdown.
+    """
+    runner = _run.GLOBAL_RUN_CONTEXT.runner
+    for task in runner.runq:
+        queue.admit(task)
+    queue.idle = runner.waiting_for_idle
+    runner.runq = queue  # type: ignore[assignment]  # Trio only needs what RunQueue offers
+    runner.deadlines = deadlines  # type: ignore[assignment]  # as above
+    runner.__class__ = _RefusingRunner
+
+    def give_back() -> None:
+        runner.__class__ = _run.Runner
+
+    return give_back
+
+
+def living_tasks() -> Any:
+    """The tasks of the current run, for membership tests only."""
+    return _run.GLOBAL_RUN_CONTEXT.runner.tasks

@@ -1,0 +1,124 @@
+"""The context API: what ``ctx`` offers to the code of an object."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from lumenize_sim.objects.host import Host
+from lumenize_sim.objects.ids import DurableObjectId
+from lumenize_sim.objects.isolate import InstanceGone
+from lumenize_sim.objects.pending import Pending
+from lumenize_sim.objects.rpc_errors import reset_error
+from lumenize_sim.objects.storage import Storage
+from lumenize_sim.objects.strand import Owner
+from lumenize_sim.objects.websocket import SocketRecord, WebSocket, WebSocketRequestResponsePair
+
+if TYPE_CHECKING:
+    from lumenize_sim.objects.incarnation import Incarnation
+    from lumenize_sim.objects.machine import ObjectMachine
+
+__all__ = ["DurableObject", "DurableObjectState"]
+
+T = TypeVar("T")
+
+
+class DurableObjectState:
+    """``ctx``.
+
+    Attributes:
+        id: the object's id.
+        storage: its storage.
+        host: the surroundings; for libraries such as the mesh.
+        owner: this incarnation, for the same.
+    """
+
+    def __init__(self, machine: ObjectMachine, incarnation: Incarnation) -> None:
+        self._machine = machine
+        self._incarnation = incarnation
+        self.id: DurableObjectId = machine.id
+        self.storage: Storage = machine.storage_for(incarnation)
+        self.host: Host = machine.host.host
+        self.owner: Owner = incarnation.owner
+
+    def block_concurrency_while(self, callback: Callable[[], Awaitable[T] | T]) -> Pending[T]:
+        """Run ``callback`` in a later turn while nothing else is delivered (IG-19).
+
+        If it raises, or takes more than 30 s, the instance is reset and nobody awaiting
+        the result ever resumes (IG-20, IG-21).
+        """
+        return self._incarnation.block(callback)
+
+    def wait_until(self, awaitable: Awaitable[Any]) -> None:
+        """Keep ``awaitable`` going.  Its failure is logged and changes nothing (RPC-23)."""
+        self._incarnation.spawn_background(awaitable)
+
+    def abort(self, reason: object = None) -> NoReturn:
+        """Reset this instance; never returns (LC-32).
+
+        Nothing of the instance has an effect afterwards.  Python runs ``finally`` blocks
+        of the frames that are on the stack now; the platform would not.
+        """
+        if reason is None:
+            text = "Application called abort() to reset Durable Object."
+        elif isinstance(reason, BaseException):
+            text = f"{type(reason).__name__}: {reason}"
+        else:
+            text = str(reason)
+        if not self._incarnation.dead:
+            self._machine.reset(reset_error(text), kind="abort")
+        raise InstanceGone
+
+    def accept_web_socket(self, ws: WebSocket, tags: Sequence[str] = ()) -> None:
+        """Make ``ws`` hibernatable: its events go to the handlers of the class (WS-1 to WS-3)."""
+        self._alive()
+        self._machine.sockets.accept_web_socket(ws, tags)
+
+    def get_web_sockets(self, tag: str | None = None) -> list[WebSocket]:
+        """All attached sockets, or those with ``tag`` (WS-4)."""
+        self._alive()
+        return self._machine.sockets.get_web_sockets(tag)
+
+    def get_tags(self, ws: WebSocket) -> list[str]:
+        """The tags of a hibernatable socket (WS-6)."""
+        return self._machine.sockets.get_tags(ws)
+
+    def set_web_socket_auto_response(self, pair: WebSocketRequestResponsePair | None = None) -> None:
+        """Let the platform answer one message by itself, without waking the object (WS-20)."""
+        self._machine.sockets.set_web_socket_auto_response(pair)
+
+    def get_web_socket_auto_response(self) -> WebSocketRequestResponsePair | None:
+        """The pair that is set."""
+        return self._machine.sockets.get_web_socket_auto_response()
+
+    def get_web_socket_auto_response_timestamp(self, ws: WebSocket) -> int | None:
+        """Epoch milliseconds of the last auto-response on ``ws`` (WS-21)."""
+        return self._machine.sockets.get_web_socket_auto_response_timestamp(ws)
+
+    def set_timeout(self, callback: Callable[[], Any], delay_s: float = 0.0) -> Any:
+        """Run ``callback`` as one turn after ``delay_s``; returns a handle with ``cancel()`` (TM-3)."""
+        return self.host.set_timer(self.owner, delay_s, callback)
+
+    def socket(self, record: SocketRecord) -> WebSocket:
+        """The object that stands for ``record`` in this incarnation.  For the machine."""
+        return self._machine.sockets.wrapper(record)
+
+    def _alive(self) -> None:
+        if self._incarnation.dead:
+            raise InstanceGone
+
+
+class DurableObject:
+    """Base class of plain objects: keeps ``ctx`` and ``env``.
+
+    Handlers, each synchronous or async: ``fetch(request)``, ``alarm(info)``,
+    ``web_socket_message(ws, message)``, ``web_socket_close(ws, code, reason, was_clean)``,
+    ``web_socket_error(ws, error)``; all other public methods may be called over RPC.
+    """
+
+    ctx: DurableObjectState
+    env: Any
+
+    def __init__(self, ctx: DurableObjectState, env: Any) -> None:
+        self.ctx = ctx
+        self.env = env

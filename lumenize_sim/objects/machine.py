@@ -1,0 +1,495 @@
+"""The object machine: one Durable Object, across all its incarnations.
+
+Events come in by the methods `call`, `socket_message`, `alarm_due` …, each of which
+makes an `Arrival` and asks the input gate.  Whoever is granted takes one turn.  When
+the host says that nothing of the turn can go on, `end_turn` releases the gate, commits
+the implicit transaction, sends what came out through the output gate, and begins the
+next granted turn if there is one.  The order in there is the platform's: the gate is
+released first (and grants at once, IG-3), then the commit, then the effects.
+
+A dead instance never runs again: its owner is marked, its tasks stay where they are,
+its queued arrivals fail, its callers are told, its store is closed or crashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import outcome
+
+from lumenize_sim.objects.alarm import AlarmPhase, AlarmScheduler, Arming, Failure, arming
+from lumenize_sim.objects.arrival import Arrival
+from lumenize_sim.objects.context import DurableObjectState
+from lumenize_sim.objects.host import ObjectHost, TimerHandle
+from lumenize_sim.objects.ids import DurableObjectId
+from lumenize_sim.objects.incarnation import Incarnation, Reply
+from lumenize_sim.objects.isolate import Effect
+from lumenize_sim.objects.pending import Outcome
+from lumenize_sim.objects.rpc_errors import disconnected, reset_error
+from lumenize_sim.objects.storage import ConnectionPool, Durable, Storage, StorageError, Store
+from lumenize_sim.objects.websocket import HibernationRegistry, SocketRecord, SocketState
+
+__all__ = ["MachineOptions", "ObjectMachine"]
+
+FLUSH_FAILED = "Internal error in Durable Object storage write caused object to be reset."
+
+
+@attrs.frozen
+class MachineOptions:
+    """Points that the sources leave open, or that differ between platforms.
+
+    Attributes:
+        rpc_errors_wait: an error that a method throws waits for the output gate like a
+            result (OG-8 says it does not; undocumented).
+        reset_on_throw: an uncaught exception resets the instance (LC-30 says it does not).
+    """
+
+    rpc_errors_wait: bool = False
+    reset_on_throw: bool = False
+
+
+class ObjectMachine:
+    """See the module.
+
+    Attributes:
+        name: stable, ``"BINDING/instance"``.
+        durable: what survives every incarnation.
+        sockets: hibernatable web sockets; they survive hibernation only.
+        generation: counts resets; a stub bound before one stays broken (RPC-8).
+    """
+
+    def __init__(
+        self,
+        host: ObjectHost,
+        name: str,
+        cls: type,
+        object_id: DurableObjectId,
+        make_env: Callable[[Incarnation], Any],
+        *,
+        options: MachineOptions | None = None,
+        durable: Durable | None = None,
+        pool: ConnectionPool | None = None,
+    ) -> None:
+        self.host = host
+        self.name = name
+        self.cls = cls
+        self.id = object_id
+        self.make_env = make_env
+        self.options = options or MachineOptions()
+        self.durable = durable or Durable()
+        self.pool = pool
+        self.sockets = HibernationRegistry(self._socket_emits)
+        self.calls_made: dict[str, int] = {}
+        self.incarnation: Incarnation | None = None
+        self.generation = 0
+        self.last_reset: BaseException | None = None
+        self.scheduler = AlarmScheduler()
+        self._alarm_timer: TimerHandle | None = None
+        self._alarms = 0
+        self.incarnations = 0
+        self._turn: Arrival | None = None
+        self._alarm_ms = self.durable.alarm_ms
+        self._constructor_error: BaseException | None = None
+        if self.durable.alarm_ms is not None:
+            self.scheduler.schedule(self.durable.alarm_ms)
+
+    # -- events in ---------------------------------------------------------------------
+
+    def arrive(self, arrival: Arrival) -> None:
+        """An event asks for its turn.  Builds an instance if there is none."""
+        incarnation = self.incarnation
+        if incarnation is None:
+            incarnation = self._wake_up()
+            if incarnation is None:
+                assert self._constructor_error is not None
+                if arrival.fail is not None:
+                    arrival.fail(self._constructor_error)
+                return
+        if arrival.gate is None:
+            arrival.gate = incarnation.gate
+        if arrival.gate.arrive(arrival):
+            self._begin(incarnation, arrival)
+
+    def call(self, label: str, handler: str, args: tuple[Any, ...], reply: Reply, *, cause: int = -1) -> None:
+        """A call arrives; ``reply`` hears its outcome."""
+
+        def run() -> None:
+            assert self.incarnation is not None
+            self.incarnation.invoke(label, handler, args, reply)
+
+        self.arrive(Arrival("call", label, None, run, lambda error: reply(outcome.Error(error)), cause))
+
+    def socket_message(self, label: str, record: SocketRecord, data: str | bytes, *, cause: int = -1) -> None:
+        """A frame arrives on a hibernatable socket.  An auto-response does not wake the object (WS-20)."""
+        answer = self.sockets.answer(record, data, self.host.host.now_ms())
+        if answer is not None:
+            self.host.socket_send(record, "message", answer)
+            return
+        self._socket_event(label, "message", "web_socket_message", record, (data,), cause)
+
+    def socket_closed(self, label: str, record: SocketRecord, code: int, reason: str, was_clean: bool, *, cause: int = -1) -> None:
+        """The peer's close frame, or the loss of the connection (WS-14)."""
+        self._socket_event(label, "close", "web_socket_close", record, (code, reason, was_clean), cause)
+
+    def _socket_event(self, label: str, kind: str, handler: str, record: SocketRecord, args: tuple[Any, ...], cause: int) -> None:
+        def run() -> None:
+            incarnation = self.incarnation
+            assert incarnation is not None
+            if record.state is SocketState.RELEASED:
+                return
+            if kind == "close":
+                record.apply("peer close" if args[2] else "lose")
+            if incarnation.isolate.handles(handler):
+                incarnation.invoke(label, handler, (self.sockets.wrapper(record), *args), None)
+            if kind == "close":
+                # WS-5: listed during the first turn of the handler, gone afterwards.
+                incarnation.closed_sockets.append(record)
+
+        if record.state is not SocketState.RELEASED:
+            self.arrive(Arrival(kind, label, None, run, cause=cause))
+
+    def _socket_emits(self, record: SocketRecord, kind: str, payload: Any) -> None:
+        """User code sends on a socket: an effect of the running turn (3.1)."""
+        if self.incarnation is not None:
+            self.incarnation.isolate.emit(lambda: self.host.socket_send(record, kind, payload))
+
+    # -- turns ---------------------------------------------------------------------------
+
+    def _begin(self, incarnation: Incarnation, arrival: Arrival) -> None:
+        self._turn = arrival
+        host = self.host
+        host.begin_turn(incarnation.owner)
+        if host.tracing:
+            kind = "resume" if arrival.kind in ("resume", "section-end", "wake", "timer") else "turn"
+            host.record(kind, arrival.strand or arrival.label, None, arrival.cause)
+        arrival.run()
+
+    def end_turn(self) -> bool:
+        """No task of the turn can go on.  True when the next granted turn has begun."""
+        arrival, self._turn = self._turn, None
+        incarnation = self.incarnation
+        if arrival is None or incarnation is None:
+            return False
+        granted = arrival.gate.release()
+        for record in incarnation.closed_sockets:
+            self.sockets.remove(record)
+        incarnation.closed_sockets.clear()
+        store = incarnation.store
+        effects = incarnation.isolate.effects()
+        if store.dirty:
+            self._commit(incarnation, effects)
+        elif effects:
+            snapshot = incarnation.output.snapshot()
+            for effect, _ in effects:
+                self._leave(incarnation, effect, snapshot)
+        if self.incarnation is not incarnation:
+            return False
+        following = incarnation.following
+        if granted is not None:
+            following.append(granted)
+        if self.host.faulty and self._go_wrong(incarnation):
+            return False
+        if not following:
+            if not incarnation.inflight and not incarnation.gate.locks:
+                self.host.idle()
+            return False
+        self._begin(incarnation, following.popleft())
+        return True
+
+    def _commit(self, incarnation: Incarnation, effects: list[tuple[Effect, bool]]) -> None:
+        store, output, host = incarnation.store, incarnation.output, self.host
+        before = output.snapshot()
+        confirmed = store.confirmed
+        try:
+            number = store.commit()
+        except StorageError as error:
+            self.reset(error, kind="constraint")
+            return
+        if number is None:
+            for effect, _ in effects:
+                self._leave(incarnation, effect, before)
+            return
+        after_us = host.flush_after_us(number)
+        if host.tracing:
+            host.record("commit", f"{self.name}!commit#{number}")
+        if store.alarm_ms != self._alarm_ms:
+            self._alarm_changed(store.alarm_ms)
+        if after_us is None:
+            store.flushed(number)
+            for effect, _ in effects:
+                self._leave(incarnation, effect, before)
+            return
+        if confirmed:
+            output.lock(number)
+        for effect, wrote in effects:
+            self._leave(incarnation, effect, number if wrote and confirmed else before)
+        label = f"{self.name}!flush{incarnation.number}#{number}"
+        if after_us < 0:
+            host.post_flush(label, lambda: self._flush_failed(incarnation, number), 0)
+        else:
+            host.post_flush(label, lambda: self._flushed(incarnation, number), after_us)
+
+    def _leave(self, incarnation: Incarnation, effect: Effect, after: int) -> None:
+        if incarnation.output.emit(effect, after):
+            effect()
+        elif self.host.tracing:
+            self.host.record("output-held", f"{self.name}!held", {"commit": after})
+
+    def _flushed(self, incarnation: Incarnation, number: int) -> None:
+        if incarnation.dead:
+            return
+        incarnation.store.flushed(number)
+        if self.host.tracing:
+            self.host.record("flush", f"{self.name}!flush#{number}")
+        for effect in incarnation.output.durable(number):
+            if self.host.tracing:
+                self.host.record("output-released", f"{self.name}!held", {"commit": number})
+            effect()
+        incarnation.synced(number)
+
+    def _flush_failed(self, incarnation: Incarnation, number: int) -> None:
+        if not incarnation.dead:
+            incarnation.output.fail(number, reset_error(FLUSH_FAILED))
+            self.reset(reset_error(FLUSH_FAILED), kind="flush-failed")
+
+    # -- life cycle ----------------------------------------------------------------------
+
+    def _wake_up(self) -> Incarnation | None:
+        """Build the next incarnation; its constructor takes the first turn (IG-16)."""
+        incarnation = Incarnation(self, self.incarnations)
+        self.incarnations += 1
+        self.incarnation = incarnation
+        label = f"{self.name}!start#{incarnation.number}"
+        if self.host.tracing:
+            self.host.record("start", label, {"class": self.cls.__name__})
+
+        def construct() -> None:
+            try:
+                incarnation.isolate.construct(incarnation.context(label, incarnation.gate))
+            except Exception as error:
+                self._constructor_error = error
+                error.durable_object_reset = True  # type: ignore[attr-defined]  # LC-31; set on any error object
+                self.reset(error, kind="constructor")
+
+        arrival = Arrival("start", label, incarnation.gate, construct)
+        incarnation.gate.arrive(arrival)
+        self._begin(incarnation, arrival)
+        return self.incarnation
+
+    def open_store(self, incarnation: Incarnation) -> Store:
+        """The store of a new incarnation, on what is durable."""
+        return Store(
+            self.durable,
+            hooks=incarnation.hooks(),
+            pool=self.pool,
+            now_ms=self.host.host.now_ms,
+        )
+
+    def storage_for(self, incarnation: Incarnation) -> Storage:
+        """``ctx.storage`` of a new incarnation."""
+        return Storage(
+            incarnation.store,
+            now_ms=self.host.host.now_ms,
+            has_alarm_handler=callable(getattr(self.cls, "alarm", None)),
+        )
+
+    def make_instance(self, incarnation: Incarnation) -> Callable[[], Any]:
+        """How to construct the instance: the class with its context and env, then its second half if it has one."""
+
+        def make() -> Any:
+            state = incarnation.state = DurableObjectState(self, incarnation)
+            instance = self.cls(state, self.make_env(incarnation))
+            after = getattr(instance, "_after_construct", None)
+            if after is not None:
+                after()
+            return instance
+
+        return make
+
+    def reset(self, error: BaseException, *, kind: str = "reset") -> None:
+        """Memory, unflushed writes and sockets are lost; callers see ``error`` (LC-31 to LC-35)."""
+        self._end(error, kind, cut=True, crash=True)
+        self.generation += 1
+        self.last_reset = error
+
+    def evict(self) -> bool:
+        """Become inactive: memory and sockets are lost, storage is kept (LC-15).  False where the object is busy."""
+        if self.incarnation is None or not self._idle(self.incarnation):
+            return False
+        self._end(disconnected(), "evict", cut=True, crash=False)
+        return True
+
+    def hibernate(self) -> bool:
+        """Memory is lost, sockets are kept (LC-14).  False where something blocks it (LC-17)."""
+        incarnation = self.incarnation
+        if incarnation is None or not self._hibernateable(incarnation):
+            return False
+        self._end(disconnected(), "hibernate", cut=False, crash=False)
+        return True
+
+    def crash(self) -> bool:
+        """The process is gone, in the middle of whatever it did."""
+        if self.incarnation is None:
+            return False
+        self._end(disconnected(), "reset", cut=True, crash=True)
+        self.generation += 1
+        self.last_reset = disconnected()
+        return True
+
+    def stop(self) -> None:
+        """The run is over: release what is held open, tell nobody."""
+        incarnation = self.incarnation
+        if incarnation is not None:
+            self.incarnation = None
+            self._turn = None
+            incarnation.owner.dead = True
+            incarnation.gate.drop()
+            incarnation.store.crash()
+
+    def _end(self, error: BaseException, kind: str, *, cut: bool, crash: bool) -> None:
+        incarnation = self.incarnation
+        if incarnation is None:
+            return
+        host = self.host
+        if host.tracing:
+            host.record(kind if kind in ("evict", "hibernate") else "reset", f"{self.name}!{kind}#{incarnation.number}")
+        self.incarnation = None
+        self._turn = None
+        incarnation.owner.dead = True
+        host.drop_ready()
+        incarnation.timers.drop()
+        queued = [*incarnation.following, *incarnation.gate.drop()]
+        if crash:
+            incarnation.store.crash()
+            if self.durable.alarm_ms != self._alarm_ms:
+                self._alarm_changed(self.durable.alarm_ms)
+        else:
+            incarnation.store.close()
+        replies = list(incarnation.inflight.values())
+        incarnation.inflight.clear()
+        ended = list(incarnation.unended.values())
+        incarnation.unended.clear()
+        if cut:
+            for record in self.sockets.disconnect():
+                host.socket_cut(record)
+        else:
+            self.sockets.hibernate()
+        for arrival in queued:
+            if arrival.fail is not None:
+                arrival.fail(error)
+        for reply in replies:
+            reply(outcome.Error(error))
+        for tell in ended:
+            tell(outcome.Error(error))
+
+    def _idle(self, incarnation: Incarnation) -> bool:
+        """Nothing is being handled here; calls it made may be under way (LC-19)."""
+        return (
+            self._turn is None
+            and not incarnation.isolate.pending
+            and not incarnation.gate.locks
+            and not incarnation.gate.waiting
+            and not incarnation.store.unflushed
+            and not incarnation.output.held
+        )
+
+    def _hibernateable(self, incarnation: Incarnation) -> bool:
+        return (
+            self._idle(incarnation) and not incarnation.outgoing and not len(incarnation.timers) and not incarnation.waits
+        )
+
+    def _go_wrong(self, incarnation: Incarnation) -> bool:
+        """The boundary between two turns, as the fault plan sees it.  True when the instance is gone."""
+        host = self.host
+        free = not incarnation.following
+        if host.fault("hibernate", possible=free and self._hibernateable(incarnation)):
+            return self.hibernate()
+        if host.fault("evict", possible=free and self._idle(incarnation)):
+            return self.evict()
+        return bool(host.fault("crash")) and self.crash()
+
+    # -- alarms --------------------------------------------------------------------------
+
+    def _alarm_changed(self, alarm_ms: int | None) -> None:
+        self._alarm_ms = alarm_ms
+        if alarm_ms is None:
+            self.scheduler.cancel()
+        else:
+            self.scheduler.schedule(alarm_ms)
+        self._arm_alarm()
+
+    def _arm_alarm(self) -> None:
+        if self._alarm_timer is not None:
+            self._alarm_timer.cancel()
+            self._alarm_timer = None
+        wake_ms = self.scheduler.wake_ms
+        if wake_ms is not None:
+            due_us = self.host.now_us() + max(0, wake_ms - self.host.host.now_ms()) * 1000
+            label = f"{self.name}!alarm#{self._alarms}"
+            self._alarms += 1
+            self._alarm_timer = self.host.post_at(label, lambda: self._alarm_due(label), due_us)
+
+    def _alarm_due(self, label: str) -> None:
+        """The scheduler's clock has reached the alarm (AL-11, AL-12)."""
+        self._alarm_timer = None
+        info = self.scheduler.fire(self.host.host.now_ms())
+        if info is None:
+            return
+        if self.host.tracing:
+            self.host.record("alarm", label, {"retry": info.retry_count})
+
+        def run() -> None:
+            incarnation = self.incarnation
+            assert incarnation is not None
+            store = incarnation.store
+            verdict = arming(store.alarm_ms, info.scheduled_time, self.host.host.now_ms(), clean=not store.dirty)
+            if verdict is not Arming.RUN or not incarnation.isolate.handles("alarm"):
+                # AL-9, AL-27: called off, moved, or nobody to hear it.
+                if verdict is Arming.RUN:
+                    store.set_alarm(None, True)
+                elif verdict is Arming.RESCHEDULE and store.alarm_ms is not None:
+                    self.scheduler.schedule(store.alarm_ms)
+                self.scheduler.succeed()
+                self._arm_alarm()
+                return
+            store.arm()
+            incarnation.invoke(label, "alarm", (info,), None, ended=lambda result: self._alarm_ended(incarnation, result))
+
+        self.arrive(Arrival("alarm", label, None, run, lambda error: self._alarm_ended(None, outcome.Error(error))))
+
+    def _alarm_ended(self, incarnation: Incarnation | None, result: Outcome) -> None:
+        succeeded = type(result) is outcome.Value
+        if incarnation is not None and not incarnation.dead:
+            incarnation.store.disarm(succeeded=succeeded)
+            if succeeded:
+                # Reported only when the deletion is durable (AL-17); a failed flush means another run (AL-18).
+                incarnation.isolate.emit(self._alarm_succeeded)
+                return
+        if succeeded:
+            self._alarm_succeeded()
+            return
+        verdict = self.scheduler.fail(self.host.host.now_ms(), counted=True, jitter=self.host.jitter())
+        if verdict is Failure.ABANDONED and incarnation is not None and not incarnation.dead:
+            incarnation.store.set_alarm(None, True)
+        self._arm_alarm()
+
+    def _alarm_succeeded(self) -> None:
+        if self.scheduler.phase in (AlarmPhase.RUNNING, AlarmPhase.QUEUED):
+            self.scheduler.succeed()
+            self._arm_alarm()
+
+    # -- the rest ------------------------------------------------------------------------
+
+    def ended(self, label: str, result: Outcome) -> None:
+        """A handler has ended; for the trace, and for the option to reset on a throw."""
+        if self.host.tracing:
+            self.host.record_end(label, result)
+        if self.options.reset_on_throw and type(result) is outcome.Error:
+            self.reset(result.error)
+
+    def log(self, level: str, message: str, data: dict[str, Any]) -> None:
+        """One line of debug output of this object."""
+        if self.incarnation is not None:
+            self.host.host.log(self.incarnation.owner, level, "lumenize_sim.objects", message, data)

@@ -1,0 +1,123 @@
+"""Operations act when called: the awaitable they return is only their result.
+
+A JavaScript promise may be awaited later, many times, or never, and the work
+behind it happens all the same.  A Python coroutine that nobody awaits does
+nothing.  So every operation of the platform (async storage, stub calls,
+`call_raw`, fetch, `block_concurrency_while`) is a plain function that acts at
+once and returns a `Pending`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextvars import Context, copy_context
+from typing import Any, Generic, TypeVar
+
+import outcome
+import trio
+
+__all__ = ["Pending", "gather"]
+
+T = TypeVar("T")
+Outcome = outcome.Value[Any] | outcome.Error
+
+
+class Pending(Generic[T]):
+    """The result of an operation that has already begun.
+
+    Awaiting it parks the task until the host settles it (a checkpoint that ends
+    the turn), or continues at once, in the same turn, where it is settled already.
+    """
+
+    __slots__ = ("_callbacks", "_outcome", "_waiters", "label")
+
+    def __init__(self, label: str = "") -> None:
+        self.label = label
+        self._outcome: Outcome | None = None
+        self._waiters: list[trio.lowlevel.Task] = []
+        self._callbacks: list[tuple[Context, Callable[[Outcome], None]]] = []
+
+    @classmethod
+    def of(cls, value: T) -> Pending[T]:
+        """One that is settled with ``value`` already."""
+        self = cls()
+        self._outcome = outcome.Value(value)
+        return self
+
+    @classmethod
+    def failed(cls, error: BaseException) -> Pending[T]:
+        """One that is settled with ``error`` already."""
+        self = cls()
+        self._outcome = outcome.Error(error)
+        return self
+
+    @property
+    def done(self) -> bool:
+        """Whether the outcome is known."""
+        return self._outcome is not None
+
+    def settle(self, result: Outcome) -> None:
+        """Fix the outcome, run callbacks, make waiters runnable.  For hosts, within a turn of the owner."""
+        if self._outcome is not None:
+            return
+        self._outcome = result
+        callbacks, self._callbacks = self._callbacks, []
+        for context, callback in callbacks:
+            context.run(callback, result)
+        waiters, self._waiters = self._waiters, []
+        for task in waiters:
+            trio.lowlevel.reschedule(task)
+
+    def when_done(self, callback: Callable[[Outcome], None]) -> None:
+        """Run ``callback(outcome)`` in the turn that settles this, in a copy of the caller's context.
+
+        Where it is settled already the callback runs at once.  The callback must not raise.
+        """
+        if self._outcome is None:
+            self._callbacks.append((copy_context(), callback))
+        else:
+            callback(self._outcome)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        if self._outcome is None:
+            task = trio.lowlevel.current_task()
+            self._waiters.append(task)
+
+            def abort(_: Any) -> trio.lowlevel.Abort:
+                self._waiters.remove(task)
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            yield from trio.lowlevel.wait_task_rescheduled(abort).__await__()
+        result = self._outcome
+        assert result is not None
+        if isinstance(result, outcome.Error):
+            raise result.error
+        value: T = result.value
+        return value
+
+    def __repr__(self) -> str:
+        state = "pending" if self._outcome is None else repr(self._outcome)
+        return f"<Pending {self.label} {state}>"
+
+
+def gather(*pendings: Pending[Any]) -> Pending[list[Any]]:
+    """All results in the order given, as `Promise.all`: the first error to arrive settles it."""
+    together: Pending[list[Any]] = Pending("gather")
+    left = len(pendings)
+    values: list[Any] = [None] * left
+    if not left:
+        return Pending.of([])
+
+    def arrived(index: int, result: Outcome) -> None:
+        nonlocal left
+        if isinstance(result, outcome.Error):
+            together.settle(result)
+            return
+        values[index] = result.value
+        left -= 1
+        if not left:
+            together.settle(outcome.Value(values))
+
+    for index, pending in enumerate(pendings):
+        pending.when_done(lambda result, index=index: arrived(index, result))
+    return together

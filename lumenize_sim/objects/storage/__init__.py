@@ -1,0 +1,30 @@
+"""Storage of the Durable Object machine: transactional, on SQLite, without I/O of its own in simulation."""
+
+from __future__ import annotations
+
+from lumenize_sim.objects.storage.durable import Commit, Durable
+from lumenize_sim.objects.storage.errors import StorageError, StorageResetError
+from lumenize_sim.objects.storage.kv import SyncKV
+from lumenize_sim.objects.storage.limits import Limits
+from lumenize_sim.objects.storage.pool import ConnectionPool
+from lumenize_sim.objects.storage.sql import SqlCursor, SqlStorage
+from lumenize_sim.objects.storage.storage import Storage
+from lumenize_sim.objects.storage.store import AccessKind, Store, StoreHooks
+from lumenize_sim.objects.storage.transaction import StorageTransaction
+
+__all__ = [
+    "AccessKind",
+    "Commit",
+    "ConnectionPool",
+    "Durable",
+    "Limits",
+    "SqlCursor",
+    "SqlStorage",
+    "Storage",
+    "StorageError",
+    "StorageResetError",
+    "StorageTransaction",
+    "Store",
+    "StoreHooks",
+    "SyncKV",
+]

@@ -1,0 +1,101 @@
+"""The asynchronous key-value operations, for the backend on which they never wait (IG-10).
+
+They act when called, and return what is settled already.  A backend that does wait
+offers the same methods as `EntriesAPI` and settles them later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from lumenize_sim.clone import UNDEFINED, decode_cbor, encode_cbor
+from lumenize_sim.objects.pending import Pending
+from lumenize_sim.objects.storage.errors import StorageError
+from lumenize_sim.objects.storage.kv import SyncKV, clean_key
+from lumenize_sim.objects.storage.store import Store
+
+__all__ = ["AsyncKV", "EntriesAPI", "settle"]
+
+T = TypeVar("T")
+
+
+def settle(act: Callable[[], T]) -> Pending[T]:
+    """Act now; what is raised is the outcome, as a promise's rejection is."""
+    try:
+        return Pending.of(act())
+    except Exception as error:
+        return Pending.failed(error)
+
+
+class EntriesAPI(Protocol):
+    """What both backends offer.  ``None`` for a missing entry; `dict` results are in UTF-8 byte order of keys."""
+
+    def get(self, key: str | Iterable[str], default: Any = None) -> Pending[Any]: ...
+    def put(self, key: str | Mapping[str, Any], value: Any, confirmed: bool) -> Pending[None]: ...
+    def delete(self, key: str | Iterable[str], confirmed: bool) -> Pending[bool] | Pending[int]: ...
+    def list(self, **bounds: Any) -> Pending[dict[str, Any]]: ...
+
+
+class AsyncKV:
+    """`EntriesAPI` on SQLite.  No method is a checkpoint, and awaiting what it returns is none either."""
+
+    __slots__ = ("_kv", "_store")
+
+    def __init__(self, store: Store, kv: SyncKV) -> None:
+        self._store = store
+        self._kv = kv
+
+    def get(self, key: str | Iterable[str], default: Any = None) -> Pending[Any]:
+        """One value, or a dict of those that exist (ST-1)."""
+        if isinstance(key, str):
+            return settle(lambda: self._kv.get(key, default))
+        return settle(lambda: self._get_many(key))
+
+    def _get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        found = {}
+        missing = object()
+        for key in sorted(dict.fromkeys(self._checked("get", keys))):
+            value = self._kv.get(key, missing)
+            if value is not missing:
+                found[key] = value
+        return found
+
+    def put(self, key: str | Mapping[str, Any], value: Any, confirmed: bool) -> Pending[None]:
+        """One entry, or all of a mapping in one transaction (ST-2, ST-3)."""
+        if isinstance(key, Mapping):
+            return settle(lambda: self._put_many(key, confirmed))
+        return settle(lambda: self._put_one(key, value, confirmed))
+
+    def _put_one(self, key: str, value: Any, confirmed: bool) -> None:
+        if value is UNDEFINED:
+            raise TypeError("put() called with undefined value.")
+        self._kv.write(key, encode_cbor(value), confirmed)
+
+    def _put_many(self, entries: Mapping[str, Any], confirmed: bool) -> None:
+        self._checked("put", entries)
+        encoded = [(clean_key(key), encode_cbor(value)) for key, value in entries.items() if value is not UNDEFINED]
+
+        def write() -> None:
+            for key, data in encoded:
+                self._kv.write(key, data, confirmed)
+
+        if encoded:
+            self._store.transaction_sync(write)
+
+    def delete(self, key: str | Iterable[str], confirmed: bool) -> Pending[bool] | Pending[int]:
+        """Whether the entry existed, or how many did (ST-4)."""
+        if isinstance(key, str):
+            return settle(lambda: self._kv.delete(key, confirmed))
+        return settle(lambda: sum(self._kv.delete(one, confirmed) for one in self._checked("delete", key)))
+
+    def list(self, **bounds: Any) -> Pending[dict[str, Any]]:
+        """All entries of a range (ST-5)."""
+        return settle(lambda: {key: decode_cbor(data) for key, data in self._kv.rows(**bounds)})
+
+    def _checked(self, operation: str, keys: Iterable[str]) -> list[str]:
+        some = [clean_key(key) for key in keys]
+        most = self._store.limits.multi_keys
+        if most is not None and len(some) > most:
+            raise StorageError(f"{operation}() was called with {len(some)} keys, but takes at most {most}: split them up")
+        return some

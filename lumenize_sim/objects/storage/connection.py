@@ -1,0 +1,334 @@
+"""One SQLite connection: limits, the forbidden statements, and virtual time inside SQL."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import apsw
+import attrs
+
+from lumenize_sim.objects.storage.errors import StorageError
+from lumenize_sim.objects.storage.limits import Limits
+
+__all__ = ["BEGIN_REFUSED", "Connection", "Plan"]
+
+BEGIN_REFUSED: Final = (
+    "To execute a transaction, please use the state.storage.transaction() or state.storage.transactionSync() APIs "
+    "instead of the SQL BEGIN TRANSACTION or SAVEPOINT statements. The JavaScript API is safer because it will "
+    "automatically roll back on exceptions, and because it interacts correctly with Durable Objects' automatic atomic "
+    "write coalescing."
+)
+
+# SQLite prepares a statement once and asks the authorizer only then.  apsw keys its statement cache by these flags
+# too, so user SQL can never be served a statement that was prepared, unregulated, for the store itself.
+_USER_FLAGS: Final = apsw.SQLITE_PREPARE_PERSISTENT
+_NO_BINDINGS: Final[Any] = apsw._null_bindings  # type: ignore[attr-defined]  # what apsw.ext.query_info uses
+_JULIAN_EPOCH_MS: Final = 210_866_760_000_000
+
+_BOOLEAN_PRAGMAS: Final = frozenset(
+    {
+        "case_sensitive_like",
+        "foreign_keys",
+        "defer_foreign_keys",
+        "ignore_check_constraints",
+        "legacy_alter_table",
+        "recursive_triggers",
+        "reverse_unordered_selects",
+    }
+)
+_READ_PRAGMAS: Final = frozenset({"data_version", "page_size"})
+_NAME_PRAGMAS: Final = frozenset(
+    {"foreign_key_check", "foreign_key_list", "index_info", "index_list", "index_xinfo", "quick_check"}
+    | {"table_info", "table_xinfo"}
+)
+_ANY_PRAGMAS: Final = frozenset({"optimize", "table_list"})
+_MODULES: Final = frozenset({"fts5", "fts5vocab", "rtree", "rtree_i32"})
+_FUNCTIONS_REFUSED: Final = frozenset({"load_extension", "fts3_tokenizer", "sqlite_dbpage"})
+_BOOLEANS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
+_TABLE_ACTIONS: Final = frozenset(
+    {
+        apsw.SQLITE_CREATE_TABLE,
+        apsw.SQLITE_DROP_TABLE,
+        apsw.SQLITE_CREATE_VIEW,
+        apsw.SQLITE_DROP_VIEW,
+        apsw.SQLITE_REINDEX,
+        apsw.SQLITE_INSERT,
+        apsw.SQLITE_DELETE,
+        apsw.SQLITE_READ,
+        apsw.SQLITE_UPDATE,
+    }
+)
+_INDEX_ACTIONS: Final = frozenset(
+    {
+        apsw.SQLITE_CREATE_INDEX,
+        apsw.SQLITE_DROP_INDEX,
+        apsw.SQLITE_CREATE_TRIGGER,
+        apsw.SQLITE_DROP_TRIGGER,
+    }
+)
+_SCHEMA_ACTIONS: Final = frozenset(
+    {
+        apsw.SQLITE_ALTER_TABLE,
+        apsw.SQLITE_CREATE_INDEX,
+        apsw.SQLITE_CREATE_TABLE,
+        apsw.SQLITE_CREATE_TRIGGER,
+        apsw.SQLITE_CREATE_VIEW,
+        apsw.SQLITE_CREATE_VTABLE,
+        apsw.SQLITE_DROP_INDEX,
+        apsw.SQLITE_DROP_TABLE,
+        apsw.SQLITE_DROP_TRIGGER,
+        apsw.SQLITE_DROP_VIEW,
+        apsw.SQLITE_DROP_VTABLE,
+    }
+)
+_FREE_ACTIONS: Final = frozenset({apsw.SQLITE_SELECT, apsw.SQLITE_RECURSIVE, apsw.SQLITE_ANALYZE})
+
+
+@attrs.frozen
+class Plan:
+    """What is known of one statement before it runs.
+
+    Attributes:
+        sql: its text, a prefix of the text it was found in.
+        readonly: it cannot change the database.
+        bindings: how many parameters it has.
+        columns: names of its result columns.
+        pragma: name and argument of the pragma it is.
+        schema: it may change the schema, so that no plan is to be trusted after it.
+    """
+
+    sql: str
+    readonly: bool
+    bindings: int
+    columns: tuple[str, ...]
+    pragma: tuple[str, str | None] | None
+    schema: bool
+
+    @property
+    def explosive(self) -> bool:
+        """It may roll SQLite's whole transaction back by itself, or create what does."""
+        return not self.readonly and "rollback" in self.sql.lower()
+
+
+class _Local(threading.local):
+    """Of each thread, since simulations may run side by side.
+
+    Attributes:
+        now_ms: the clock of the object whose SQL runs.
+        scratch: a connection to load images with.
+    """
+
+    def __init__(self) -> None:
+        self.now_ms: Callable[[], int] | None = None
+        self.scratch = apsw.Connection(":memory:")
+
+
+_local = _Local()
+
+
+def _load(image: bytes, db: apsw.Connection) -> None:
+    """Fill the empty ``db`` with ``image``.
+
+    Not ``db.deserialize``: of a database that was deserialised, ``serialize`` returns the buffer that is written
+    at COMMIT, without what the open transaction has changed, and commits are held in open transactions here.
+    """
+    scratch = _local.scratch
+    scratch.deserialize("main", image)
+    with db.backup("main", scratch, "main") as backup:
+        backup.step()
+
+
+class _ClockVFS(apsw.VFS):
+    """SQLite asks the connection's VFS for ``'now'``: this one answers with the object's time (TM-1)."""
+
+    def __init__(self) -> None:
+        super().__init__("lumenize_sim", base="")
+
+    def xCurrentTimeInt64(self) -> int:
+        now_ms = _local.now_ms
+        if now_ms is None:
+            return int(super().xCurrentTimeInt64())
+        return now_ms() + _JULIAN_EPOCH_MS
+
+    def xCurrentTime(self) -> float:
+        return self.xCurrentTimeInt64() / 86_400_000
+
+
+_clock = _ClockVFS()  # registered as long as it lives
+
+
+class Connection:
+    """An open database.
+
+    Attributes:
+        db: the apsw connection.
+        execute: runs a statement of the store itself, on a cursor of its own, unregulated.
+        refusal: why the authorizer refused the statement last prepared, where it can say more than SQLite.
+        sticky: user SQL has changed settings of this connection, which an image would not keep.
+        explosive: the schema has a conflict clause or trigger that rolls SQLite's whole transaction back.
+        plans: the plans of statements seen, by query text.
+    """
+
+    __slots__ = (
+        "_now_ms", "_pragma", "_random", "_regulated", "_schema", "_user", "db", "execute",
+        "explosive", "plans", "refusal", "sticky",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        image: bytes | None,
+        path: str | None,
+        limits: Limits,
+        *,
+        now_ms: Callable[[], int] | None = None,
+        generator: random.Random | None = None,
+    ) -> None:
+        if path is None:
+            self.db = apsw.Connection(":memory:", vfs="lumenize_sim")
+            if image is not None:
+                _load(image, self.db)
+        else:
+            self.db = apsw.Connection(path)
+            self.db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL").fetchall()
+        self.db.limit(apsw.SQLITE_LIMIT_LENGTH, limits.row_bytes)
+        self.execute = self.db.cursor().execute
+        self.plans: dict[str, Plan] = {}
+        self.refusal: str | None = None
+        self.sticky = False
+        self.explosive = False
+        self._user = False
+        self._regulated = False
+        self._pragma: tuple[str, str | None] | None = None
+        self._schema = False
+        self._now_ms = now_ms
+        self._random = generator
+
+    def regulate(self, limits: Limits) -> None:
+        """Prepare for user SQL: limits, authorizer, own randomness.  Done once, before its first statement."""
+        if self._regulated:
+            return
+        self._regulated = True
+        db = self.db
+        db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+        db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 1)
+        for limit, value in (
+            (apsw.SQLITE_LIMIT_SQL_LENGTH, limits.statement_bytes),
+            (apsw.SQLITE_LIMIT_COLUMN, limits.columns),
+            (apsw.SQLITE_LIMIT_VARIABLE_NUMBER, limits.parameters),
+            (apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, limits.like_bytes),
+            (apsw.SQLITE_LIMIT_FUNCTION_ARG, limits.function_arguments),
+            (apsw.SQLITE_LIMIT_EXPR_DEPTH, 100),
+            (apsw.SQLITE_LIMIT_COMPOUND_SELECT, 5),
+            (apsw.SQLITE_LIMIT_TRIGGER_DEPTH, 10),
+            (apsw.SQLITE_LIMIT_ATTACHED, 0),
+        ):
+            db.limit(limit, value)
+        generator = self._random
+        if generator is not None:
+            # SQLite's own generator is one per process and seeded by the system.
+            db.create_scalar_function("random", lambda: generator.getrandbits(64) - (1 << 63), 0)
+            db.create_scalar_function("randomblob", lambda n: generator.randbytes(max(1, int(n or 0))), 1)
+        self.explosive = self.execute("SELECT 1 FROM sqlite_schema WHERE sql LIKE '%rollback%'").get is not None
+        db.authorizer = self._authorize
+
+    def run(self, plan: Plan, bindings: tuple[Any, ...]) -> apsw.Cursor:
+        """Execute one user statement up to its first row."""
+        cursor = self.db.cursor()
+        self._enter()
+        try:
+            return cursor.execute(plan.sql, bindings, prepare_flags=_USER_FLAGS)
+        finally:
+            self._user = False
+
+    def plan(self, text: str) -> Plan:
+        """Prepare the first statement of ``text``, without running it.  Raises what SQLite does."""
+        found: list[Plan] = []
+        cursor = self.db.cursor()
+
+        def look(cursor: apsw.Cursor, sql: str, _bindings: Any) -> bool:
+            if cursor.has_vdbe:
+                columns = tuple(column[0] for column in cursor.get_description())
+                found.append(
+                    Plan(sql, cursor.is_readonly, cursor.bindings_count, columns, self._pragma, self._schema)
+                )
+            return False  # apsw stops here, with ExecTraceAbort
+
+        cursor.exec_trace = look
+        self._enter()
+        self._pragma = None
+        self._schema = False
+        try:
+            cursor.execute(text, _NO_BINDINGS, prepare_flags=_USER_FLAGS, can_cache=False)
+        except apsw.ExecTraceAbort:
+            pass
+        finally:
+            self._user = False
+        if not found:
+            raise StorageError("SQL code did not contain a statement.")
+        return found[0]
+
+    def _enter(self) -> None:
+        self._user = True
+        self.refusal = None
+        _local.now_ms = self._now_ms
+
+    def _authorize(self, action: int, a: str | None, b: str | None, schema: str | None, _trigger: str | None) -> int:
+        if not self._user or self._allows(action, a, b, schema):
+            return apsw.SQLITE_OK
+        return apsw.SQLITE_DENY
+
+    def _allows(self, action: int, a: str | None, b: str | None, schema: str | None) -> bool:
+        """ST-21.  What the strings mean depends on the action: see SQLite's list of authorizer codes."""
+        if action in _SCHEMA_ACTIONS:
+            self._schema = True
+        if action == apsw.SQLITE_ALTER_TABLE:  # the only one to pass the schema first
+            a, b, schema = b, None, a
+        if schema == "temp":
+            return action in (apsw.SQLITE_READ, apsw.SQLITE_UPDATE) and _allowed(a)
+        if schema is not None and schema != "main":
+            return False
+        if action in _FREE_ACTIONS:
+            return True
+        if action in _TABLE_ACTIONS or action == apsw.SQLITE_ALTER_TABLE:
+            return _allowed(a)
+        if action in _INDEX_ACTIONS:
+            return _allowed(a) and _allowed(b)
+        if action in (apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT):
+            self.refusal = BEGIN_REFUSED
+            return False
+        if action == apsw.SQLITE_PRAGMA:
+            return self._allows_pragma((a or "").lower(), b)
+        if action == apsw.SQLITE_FUNCTION:
+            return (b or "").lower() not in _FUNCTIONS_REFUSED
+        if action in (apsw.SQLITE_CREATE_VTABLE, apsw.SQLITE_DROP_VTABLE):
+            return (b or "").lower() in _MODULES and _allowed(a)
+        return False  # ATTACH, DETACH, everything temporary, and what a later SQLite may add
+
+    def _allows_pragma(self, name: str, argument: str | None) -> bool:
+        if name in _BOOLEAN_PRAGMAS:
+            if argument is not None:
+                if argument.strip("'\"").lower() not in _BOOLEANS:
+                    return False
+                self.sticky = True
+            self._pragma = (name, argument)
+            return True
+        if name in _READ_PRAGMAS:
+            return argument is None
+        if name in _NAME_PRAGMAS:
+            return _allowed(argument)
+        return name in _ANY_PRAGMAS
+
+    def image(self) -> bytes:
+        """The database as it is now, with what an open transaction has written."""
+        return self.db.serialize("main")
+
+    def close(self) -> None:
+        """Close it with every cursor on it."""
+        self.db.close(True)
+
+
+def _allowed(name: str | None) -> bool:
+    return name is None or not name[:4].lower() == "_cf_"

@@ -1,0 +1,48 @@
+"""What storage says when it refuses, in SQLite's words and the platform's form (ST-22)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import apsw
+
+from lumenize_sim.errors import AppError
+
+__all__ = ["INACCESSIBLE", "StorageError", "StorageResetError", "sql_error"]
+
+INACCESSIBLE: Final = "Durable Object storage is no longer accessible."
+
+
+class StorageError(AppError):
+    """A refused storage operation.  The platform throws a plain ``Error``; the object is not reset (ST-22)."""
+
+    wire_name = "Error"
+
+
+class StorageResetError(StorageError):
+    """The store is unusable from now on, and its object has to be reset (OG-13, OG-31, OG-32, LC-39)."""
+
+
+def sql_error(error: apsw.Error, refusal: str | None = None) -> StorageError:
+    """SQLite's error as ``message[ at offset n]: SQLITE_CODE[ (extended: SQLITE_CODE_X)]`` (ST-22).
+
+    ``refusal`` replaces the whole text where the authorizer has a better explanation.
+    """
+    if refusal is not None:
+        return StorageError(refusal)
+    text = str(error)
+    offset = getattr(error, "error_offset", -1)
+    if offset >= 0:
+        text += f" at offset {offset}"
+    code = getattr(error, "result", None)
+    if code is None:  # apsw's own, such as a closed cursor
+        return StorageError(text)
+    # apsw raises what the authorizer denied as the general SQLITE_ERROR class: its text tells.
+    if text == "not authorized" or text.endswith(" is prohibited"):
+        code = extended = apsw.SQLITE_AUTH
+    else:
+        extended = error.extendedresult
+    text += f": {apsw.mapping_result_codes[code]}"
+    if extended != code:
+        text += f" (extended: {apsw.mapping_extended_result_codes.get(extended, extended)})"
+    return StorageError(text)

@@ -1,0 +1,66 @@
+"""Clients in a simulated world: a seat, a token, a connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import outcome
+
+from lumenize_sim.errors import UsageError
+from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
+from lumenize_sim.objects.pending import Pending
+from lumenize_sim.world.seats import FreeSeat
+
+if TYPE_CHECKING:
+    from lumenize_sim.world.world import World
+
+__all__ = ["connect_client"]
+
+
+async def connect_client(
+    world: World,
+    client_class: type[Any],
+    *,
+    sub: str | None,
+    instance_name: str | None,
+    claims: dict[str, Any] | None,
+    token_life_s: int,
+    wait: bool,
+    config: dict[str, Any],
+) -> Any:
+    """See `World.connect`."""
+    if not (isinstance(client_class, type) and issubclass(client_class, LumenizeClient)):
+        raise UsageError(f"world.connect takes a subclass of LumenizeClient, not {client_class!r}")
+    if instance_name is None:
+        if sub is None:
+            raise UsageError('world.connect needs to know who logs in: connect(Tab, sub="alice")')
+        world.tabs[sub] = world.tabs.get(sub, 0) + 1
+        instance_name = f"{sub}.tab{world.tabs[sub]}"
+    who = sub if sub is not None else instance_name.partition(".")[0]
+    seat = FreeSeat(world, instance_name)
+    connected: Pending[None] = Pending("connect")
+    told = config.pop("on_connection_state_change", None)
+
+    def on_state(state: Any) -> Any:
+        if state == "connected":
+            connected.settle(outcome.Value(None))
+        return None if told is None else told(state)
+
+    def mint() -> str:
+        return world.entry.mint(seat, who, claims, token_life_s)
+
+    config.setdefault("refresh", lambda: {"access_token": mint()})
+    made = ClientConfig(
+        base_url="ws://mesh.simulated",
+        host=world.host,
+        owner=seat.owner,
+        instance_name=instance_name,
+        access_token=config.pop("access_token", None) or mint(),
+        on_connection_state_change=on_state,
+        **config,
+    )
+    client = seat.context(f"{instance_name}!new").run(client_class, made)
+    world.clients.append(client)
+    if wait:
+        await connected
+    return client

@@ -1,0 +1,99 @@
+"""What may go wrong, how often, and where: a sparse plan drawn before the run.
+
+Boundaries are local to one actor (the n-th turn of an object, the n-th frame in one
+direction of one socket, the n-th flush of a store, the n-th call of a caller), so that
+a fault means the same in every schedule.  Which boundaries there are is known from a
+run without faults, the census.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from lumenize_sim.errors import UsageError
+from lumenize_sim.kernel.plan import fault_label
+
+__all__ = ["HALF_OPEN_S", "KINDS", "PARTITION_S", "SLOW_FLUSH_S", "Faults"]
+
+#: kind to (bound of its value, what it does), mild before severe.
+KINDS: Final[dict[str, tuple[int, str]]] = {
+    "hibernate": (2, "an idle object loses its memory and keeps its sockets"),
+    "evict": (2, "an idle object loses memory and sockets"),
+    "slow-flush": (4, "a commit becomes durable late"),
+    "partition": (5, "one direction of a socket is held, then healed"),
+    "disconnect": (2, "a socket is cut after a delivered prefix; the client reconnects"),
+    "half-open": (2, "a socket silently loses everything, and is cut later"),
+    "lost-call": (3, "a call fails with a disconnect: 1 before, 2 after the callee ran"),
+    "failed-flush": (2, "a commit does not become durable: the object is reset"),
+    "crash": (2, "an object is gone between two turns, with what was not durable"),
+}
+#: Seconds by value.
+PARTITION_S: Final = (0.0, 0.5, 3.0, 10.0, 45.0)
+SLOW_FLUSH_S: Final = (0.0, 0.05, 1.0, 20.0)
+HALF_OPEN_S: Final = 75.0
+
+
+def _known_kinds(_: Any, __: Any, value: tuple[str, ...]) -> None:
+    for kind in value:
+        if kind not in KINDS:
+            raise UsageError(f"fault kind {kind!r} is unknown; there is: {', '.join(KINDS)}")
+
+
+@attrs.frozen(kw_only=True)
+class Faults:
+    """Which faults a scenario must survive.
+
+    Attributes:
+        kinds: from `KINDS`; none by default.
+        at_most: faults in one run; how many is drawn uniformly from 0 on.
+        targets: only boundaries of actors whose name begins with one of these; all if empty.
+    """
+
+    kinds: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=_known_kinds)
+    at_most: int = 2
+    targets: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+    @classmethod
+    def all(cls, *, at_most: int = 2) -> Faults:
+        """Every kind."""
+        return cls(kinds=tuple(KINDS), at_most=at_most)
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds) and self.at_most > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """For headers."""
+        return {"kinds": list(self.kinds), "at_most": self.at_most, "targets": list(self.targets)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Faults:
+        """The inverse of `to_json`."""
+        return cls(kinds=tuple(data["kinds"]), at_most=data["at_most"], targets=tuple(data["targets"]))
+
+    def draw(self, generator: random.Random, census: Mapping[tuple[str, str], int]) -> dict[str, int]:
+        """A plan: label to value.
+
+        The kind is drawn first, then the target, then the boundary, so that rare
+        boundaries are not drowned by frequent ones.  Boundaries a little beyond the
+        census are possible, because schedules differ from the one that was counted.
+        """
+        plan: dict[str, int] = {}
+        if not self or not census:
+            return plan
+        for _ in range(generator.randrange(self.at_most + 1)):
+            kind = generator.choice(self.kinds)
+            places = [
+                (target, count)
+                for (k, target), count in sorted(census.items())
+                if k == kind and (not self.targets or target.startswith(self.targets))
+            ]
+            if not places:
+                continue
+            target, count = generator.choice(places)
+            nth = generator.randrange(count + 1 + count // 4)
+            plan[fault_label(kind, target, nth)] = 1 + generator.randrange(KINDS[kind][0] - 1)
+        return plan

@@ -1,0 +1,241 @@
+"""The simulated `Host` that nodes see, and the `ObjectHost` that machines see."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import outcome
+
+from lumenize_sim.kernel.event import Event
+from lumenize_sim.kernel.kernel import Link
+from lumenize_sim.objects.host import SocketEvents, SocketPort, TimerHandle
+from lumenize_sim.objects.pending import Outcome, Pending
+from lumenize_sim.objects.strand import Owner
+from lumenize_sim.trace.event import error_data
+from lumenize_sim.world.faults import SLOW_FLUSH_S
+from lumenize_sim.world.randomness import generator
+
+if TYPE_CHECKING:
+    from lumenize_sim.objects.machine import ObjectMachine
+    from lumenize_sim.world.world import World
+
+__all__ = ["ObjectHostOf", "SimHost"]
+
+
+class SimHost:
+    """Virtual time, a simulated network, generators of each owner's own."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._epoch_ms = world.options.epoch_ms
+        self._generators: dict[Owner, random.Random] = {}
+        self._names: dict[str, int] = {}
+
+    def now_ms(self) -> int:
+        """Epoch milliseconds of virtual time."""
+        return self._epoch_ms + self._world.kernel.agenda.now_us // 1000
+
+    def random(self, owner: Owner) -> random.Random:
+        """The owner's own generator; a new incarnation gets a new one."""
+        found = self._generators.get(owner)
+        if found is None:
+            nth = self._names.get(owner.name, -1) + 1
+            self._names[owner.name] = nth
+            found = self._generators[owner] = generator(self._world.seed, "app", owner.name, str(nth))
+        return found
+
+    def uuid(self, owner: Owner) -> str:
+        """A version-4 UUID from the owner's generator."""
+        return str(UUID(int=self.random(owner).getrandbits(128), version=4))
+
+    def set_timer(
+        self, owner: Owner, delay_s: float, callback: Callable[[], None], *, background: bool = False
+    ) -> TimerHandle:
+        """A timer whose callback is one turn of ``owner``."""
+        due_us = self._world.kernel.agenda.now_us + max(0, round(delay_s * 1_000_000))
+        return self._world.seat(owner).set_timer(due_us, callback, background)
+
+    def spawn(self, owner: Owner, async_fn: Callable[..., Any], *args: Any) -> None:
+        """A task of ``owner`` in the caller's context."""
+        self._world.seat(owner).spawn(async_fn, args)
+
+    def open_socket(self, owner: Owner, url: str, protocols: Sequence[str], events: SocketEvents) -> SocketPort:
+        """Dial the mesh."""
+        return self._world.sockets.dial(self._world.seat(owner), url, protocols, events)
+
+    def fetch(
+        self, owner: Owner, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Pending[Any]:
+        """There are no simulated HTTP servers yet."""
+        return Pending.failed(ConnectionError(f"no simulated server answers {method} {url}"))
+
+    def log(self, owner: Owner, level: str, namespace: str, message: str, data: Mapping[str, Any]) -> None:
+        """A line of debug output becomes a record of the trace."""
+        world = self._world
+        if level == "error":
+            world.errors_logged.append(f"{owner.name}: {message} {dict(data)}")
+        if world.tracing:
+            world.record("log", owner.name, namespace, {"level": level, "message": message, "data": {k: str(v) for k, v in data.items()}})
+
+
+class ObjectHostOf:
+    """What one machine asks; also the kernel's actor for it.
+
+    Attributes:
+        flush_events: commits become durable by an event of their own.  Off where nothing
+            planned could tell the difference, since the flush commutes with everything else.
+    """
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.kernel = world.kernel
+        self.plan = world.plan
+        self.host = world.host
+        self.tracing = world.tracing
+        self.machine: ObjectMachine = None  # type: ignore[assignment]  # set right after, by whoever makes both
+        self.faulty = bool(world.plan)
+        self.flush_events = world.tapes_flushes or world.plan.concerns(name, ("failed-flush", "slow-flush", "crash"))
+        self.fail_next_flush = False
+        self._flushes = Link()
+
+    # -- the kernel's actor ----------------------------------------------------------
+
+    def end_turn(self) -> bool:
+        """See `ObjectMachine.end_turn`."""
+        return self.machine.end_turn()
+
+    # -- what the machine asks ---------------------------------------------------------
+
+    def now_us(self) -> int:
+        """Virtual microseconds."""
+        return self.kernel.agenda.now_us
+
+    def begin_turn(self, owner: Owner) -> None:
+        """See `RunQueue.begin_turn`."""
+        self.kernel.queue.begin_turn(owner)
+
+    def start(self, context: Context, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Begin a task."""
+        self.kernel.start(context, async_fn, args)
+
+    def admit(self, task: Any) -> None:
+        """See `RunQueue.admit`."""
+        self.kernel.queue.admit(task)
+
+    def drop_ready(self) -> None:
+        """See `RunQueue.drop_ready`."""
+        self.kernel.queue.drop_ready()
+
+    def interrupt(self, error: BaseException) -> None:
+        """See `Kernel.interrupt`."""
+        self.kernel.interrupt(error)
+
+    def wake_label(self, owner: Owner) -> str:
+        """A label for a wake-up of ``owner``, made from who woke it."""
+        return self.world.wake_label(owner)
+
+    def cause(self) -> int:
+        """The record that led to the present event."""
+        return self.world.cause
+
+    def record_access(self, kind: str, key: str, strand: Any) -> None:
+        """One access to storage, with the line of the app that makes it."""
+        op = _OPS[kind]
+        data = {"key": key, "op": kind, "store": "sql" if kind.startswith("sql") else "kv", "strand": strand.event if strand else ""}
+        self.world.record(op, self.name, data["strand"], data, where=app_line())
+
+    def post(self, label: str, fire: Callable[[], None], *, cause: int = -1) -> None:
+        """An event of this object."""
+        self.kernel.post(Event(label, self, fire, receiver=self.name))
+
+    def post_at(self, label: str, fire: Callable[[], None], due_us: int, *, background: bool = False) -> TimerHandle:
+        """A later event of this object."""
+        event = Event(label, self, fire, receiver=self.name, background=background)
+        self.kernel.post_at(event, due_us)
+        return _Cancellable(self, event)
+
+    def post_flush(self, label: str, fire: Callable[[], None], after_us: int) -> None:
+        """Flushes end in order (OG-20)."""
+        event = Event(label, self, fire, receiver=self.name)
+        event.not_before_us = self.kernel.agenda.now_us + after_us
+        self.kernel.post_on(self._flushes, event)
+
+    def flush_after_us(self, commit: int) -> int | None:
+        """What the plan says about the flush of ``commit``."""
+        if self.fail_next_flush:
+            self.fail_next_flush = False
+            return -1
+        if not self.faulty:
+            return 0 if self.flush_events else None
+        slow = self.fault("slow-flush", 4)
+        if self.fault("failed-flush"):
+            return -1
+        if slow:
+            return round(SLOW_FLUSH_S[slow] * 1_000_000)
+        return 0 if self.flush_events else None
+
+    def fault(self, kind: str, bound: int = 2, *, possible: bool = True) -> int:
+        """One boundary of this object."""
+        value = self.plan.at(kind, self.name, bound, possible=possible)
+        if value:
+            self.world.fault_fired(kind, self.name, value)
+        return value
+
+    def jitter(self) -> float:
+        """For the retry of an alarm: 0 to 0.25 (AL-22)."""
+        return self.world.jitter(self.name)
+
+    def record(self, kind: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
+        """One line of the trace."""
+        return self.world.record(kind, self.name, label, data, cause, where)
+
+    def record_end(self, label: str, result: Outcome) -> None:
+        """A handler has ended."""
+        data = error_data(result.error) if isinstance(result, outcome.Error) else {"ok": True}
+        self.world.record("end", self.name, label, data)
+
+    def socket_send(self, record: Any, kind: str, payload: Any) -> None:
+        """A frame or close leaves."""
+        self.world.sockets.server_sends(record, kind, payload)
+
+    def socket_cut(self, record: Any) -> None:
+        """The server end is gone."""
+        self.world.sockets.server_lost(record)
+
+    def idle(self) -> None:
+        """Watch how long."""
+        self.world.idle_since(self.machine)
+
+
+_OPS = {"get": "read", "list": "read", "sql-read": "read", "put": "write", "sql-write": "write", "delete": "delete"}
+
+
+def app_line() -> str | None:
+    """``file.py:line`` of the innermost frame that is neither ours nor Trio's."""
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if not module.startswith(("lumenize_sim.", "trio.", "contextvars")):
+            return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
+        frame = frame.f_back
+    return None
+
+
+class _Cancellable:
+    __slots__ = ("event", "owner")
+
+    def __init__(self, owner: ObjectHostOf, event: Event) -> None:
+        self.owner = owner
+        self.event = event
+
+    def cancel(self) -> None:
+        """Call it off."""
+        self.owner.kernel.cancel(self.event)
+
+

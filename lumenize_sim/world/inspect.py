@@ -1,0 +1,147 @@
+"""What a test may look at and do to one object from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lumenize_sim.errors import UsageError
+from lumenize_sim.objects.storage import Storage, Store, StoreHooks
+
+if TYPE_CHECKING:
+    from lumenize_sim.objects.machine import ObjectMachine
+    from lumenize_sim.world.world import World
+
+__all__ = ["ObjectView"]
+
+
+class _StorageView:
+    """Reads of one object's storage, whether an instance is in memory or not.  Leaves no record in the trace."""
+
+    def __init__(self, machine: ObjectMachine) -> None:
+        self._machine = machine
+
+    def __getattr__(self, name: str) -> Any:
+        return _Reader(self, (name,))
+
+    def _read(self, path: tuple[str, ...], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        machine = self._machine
+        incarnation = machine.incarnation
+        store = None
+        if incarnation is not None:
+            storage = incarnation.state.storage
+            access, incarnation.store.hooks.access = incarnation.store.hooks.access, None
+        else:
+            store = Store(machine.durable, hooks=StoreHooks())
+            storage = Storage(store, now_ms=machine.host.host.now_ms)
+        try:
+            found: Any = storage
+            for name in path:
+                found = getattr(found, name)
+            result = found(*args, **options)
+            if path == ("sql", "exec"):
+                return result.to_array()
+            if path == ("kv", "list"):
+                return list(result)
+            if hasattr(result, "when_done"):
+                values: list[Any] = []
+                result.when_done(values.append)
+                return values[0].unwrap()
+            return result
+        finally:
+            if store is not None:
+                store.commit()
+                store.flushed(machine.durable.number)
+                store.close()
+            elif incarnation is not None:
+                incarnation.store.hooks.access = access
+
+
+class _Reader:
+    def __init__(self, view: _StorageView, path: tuple[str, ...]) -> None:
+        self._view = view
+        self._path = path
+
+    def __getattr__(self, name: str) -> Any:
+        return _Reader(self._view, (*self._path, name))
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._view._read(self._path, args, options)
+
+
+class ObjectView:
+    """One object, from outside.
+
+    Attributes:
+        storage: ``.kv.get(key)``, ``.get(key)``, ``.sql.exec(...)`` (a list of rows), ``.kv.list()``.
+    """
+
+    def __init__(self, world: World, machine: ObjectMachine) -> None:
+        self._world = world
+        self._machine = machine
+        self.storage: Any = _StorageView(machine)
+
+    @property
+    def name(self) -> str:
+        """``"BINDING/instance"``."""
+        return self._machine.name
+
+    @property
+    def instance(self) -> Any:
+        """The live instance, or ``None``."""
+        incarnation = self._machine.incarnation
+        return None if incarnation is None else incarnation.isolate.instance
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether an instance is alive."""
+        return self._machine.incarnation is not None
+
+    @property
+    def alarm_ms(self) -> int | None:
+        """The alarm time, in epoch milliseconds."""
+        incarnation = self._machine.incarnation
+        return self._machine.durable.alarm_ms if incarnation is None else incarnation.store.alarm_ms
+
+    @property
+    def sockets(self) -> int:
+        """How many hibernatable web sockets are attached."""
+        return len(self._machine.sockets)
+
+    @property
+    def incarnations(self) -> int:
+        """How many instances there have been."""
+        return self._machine.incarnations
+
+    def evict(self) -> None:
+        """Memory and sockets are lost.
+
+        Raises:
+            UsageError: the object is busy; settle first.
+        """
+        self._must(self._machine.evict(), "evict")
+
+    def hibernate(self) -> None:
+        """Memory is lost, sockets are kept.
+
+        Raises:
+            UsageError: the object is busy, or waits for a call or a timer; settle first.
+        """
+        self._must(self._machine.hibernate(), "hibernate")
+
+    def crash(self) -> None:
+        """The process is gone, with every write that is not durable."""
+        self._machine.crash()
+        self._world.count_fault("crash")
+
+    def fail_next_flush(self) -> None:
+        """The next commit does not become durable, which resets the object (OG-10)."""
+        self._world.object_host(self._machine).fail_next_flush = True
+
+    def _must(self, done: bool, verb: str) -> None:
+        if done:
+            self._world.count_fault(verb)
+        elif self._machine.incarnation is not None:
+            raise UsageError(f"{self.name} is busy and cannot {verb} now: `await world.settle()` first")
+
+    def __repr__(self) -> str:
+        return f"<object {self.name} {'in memory' if self.in_memory else 'not in memory'}>"

@@ -1,0 +1,221 @@
+"""One run of one scenario, from the first event to the verdict."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import outcome
+import trio
+
+from lumenize_sim.errors import LumenizeSimError, UsageError
+from lumenize_sim.kernel.chooser import Chooser
+from lumenize_sim.kernel.event import Event
+from lumenize_sim.kernel.kernel import Ending, Kernel
+from lumenize_sim.kernel.plan import FaultPlan
+from lumenize_sim.objects.strand import strand_var
+from lumenize_sim.trace.recorder import Recorder
+from lumenize_sim.trace.trace import Trace
+from lumenize_sim.trace.event import error_data
+from lumenize_sim.world.randomness import seed_of
+from lumenize_sim.world.scenario import Scenario
+from lumenize_sim.world.strays import Strays
+from lumenize_sim.world.world import World
+
+__all__ = ["Outcome", "run_scenario"]
+
+#: Endings of the kernel that are the app's failures.
+_FAILURES = {"deadlock": "deadlock", "step_limit": "step_limit", "cpu_limit": "cpu_limit", "app_error": "app_error"}
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """How one run went.
+
+    Attributes:
+        kind: ``passed``, ``failed`` (an assertion), ``app_error``, ``deadlock``,
+            ``step_limit``, ``cpu_limit`` or ``diverged``.
+        message: of a failure, in one line.
+        error: the exception behind it.
+        trace: what happened, if it was recorded.
+        log: arrivals, ``(receiver or None, label)``.
+        late: messages that were made late, in microseconds.
+        events: how many happened.
+        virtual_s: how long it took in virtual time.
+        faults: what went wrong, kind to count.
+        marks: ``sometimes`` marks, name to whether seen.
+    """
+
+    kind: str
+    message: str
+    error: BaseException | None
+    trace: Trace | None
+    log: list[tuple[str | None, str]]
+    late: dict[str, int]
+    events: int
+    virtual_s: float
+    faults: dict[str, int]
+    marks: dict[str, bool]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the app broke its property."""
+        return self.kind not in ("passed", "diverged")
+
+    @property
+    def signature(self) -> tuple[str, str]:
+        """What makes two failures the same: kind, and class and text of the error up to its first number."""
+        name = type(self.error).__name__ if self.error is not None else ""
+        return (self.kind, name)
+
+
+def run_scenario(
+    scenario: Scenario,
+    chooser: Chooser,
+    *,
+    plan: FaultPlan | None = None,
+    seed: int = 0,
+    trace: bool = False,
+    tape_flushes: bool = False,
+    task_choice: Callable[[str, int], int] | None = None,
+    header: dict[str, Any] | None = None,
+    prepare: Callable[[World], None] | None = None,
+) -> Outcome:
+    """Run ``scenario`` once.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        UsageError: the scenario itself was written wrongly.
+    """
+    options = scenario.options
+    recorder = Recorder() if trace else None
+    worlds: list[World] = []
+    drive = _Drive(scenario)
+    kernel = Kernel(
+        chooser,
+        strand_var=strand_var,
+        on_deadline=lambda due_us, expire: _deadline(worlds[0], due_us, expire),
+        step_limit=options.step_limit,
+        turn_limit_s=options.turn_limit_s,
+        task_choice=task_choice,
+    )
+    strays = Strays(options.epoch_ms, seed_of(seed, "strays"), lambda coroutine: worlds[0].unawaited(coroutine))
+    plan = plan or FaultPlan()
+    with strays.virtual():
+        world = World(scenario.app, kernel, plan, recorder, seed=seed, options=options, move_clock=strays.move)
+        world.tapes_flushes = tape_flushes
+        worlds.append(world)
+        if prepare is not None:
+            prepare(world)
+        ending = kernel.run(lambda: drive.begin(world), lambda ending: drive.verdict(world, ending))
+    kind, message, error = drive.judge(ending)
+    finished = None
+    if recorder is not None:
+        finished = drive.trace
+    return Outcome(
+        kind=kind,
+        message=message,
+        error=error,
+        trace=finished,
+        log=chooser.log,
+        late=chooser.late,
+        events=kernel.steps,
+        virtual_s=kernel.now_us / 1_000_000,
+        faults=world.fault_counts,
+        marks=world.marks,
+    )
+
+
+class _Drive:
+    """The driver of one run: its task, its end, the verdict."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.result: outcome.Value[None] | outcome.Error | None = None
+        self.trace: Trace | None = None
+
+    def begin(self, world: World) -> None:
+        seat = world.driver
+
+        def start() -> None:
+            seat.spawn(self._drive, (world,))
+
+        world.kernel.post(Event("driver!begin", seat, lambda: seat.run("driver!begin", start), receiver=None))
+
+    async def _drive(self, world: World) -> None:
+        try:
+            await self.scenario.drive(world)
+            await world.settle()
+            world.check_end()
+        except trio.Cancelled:
+            raise
+        except Exception as error:
+            self._done(world, outcome.Error(error))
+        else:
+            self._done(world, outcome.Value(None))
+
+    def _done(self, world: World, result: outcome.Value[None] | outcome.Error) -> None:
+        if self.result is None and not world.closed:
+            self.result = result
+            world.kernel.finish(Ending("done"))
+
+    def verdict(self, world: World, ending: Ending) -> None:
+        """The ending is fixed: close the trace, refuse every effect."""
+        kind, message, error = self.judge(ending)
+        recorder = world._recorder
+        if recorder is not None:
+            data: dict[str, Any] = {"outcome": kind}
+            if error is not None:
+                data.update(error_data(error, text=isinstance(error, AssertionError) or None))
+            recorder.add("verdict", "world", "verdict", -1, data)
+            self.trace = recorder.close({"scenario": self.scenario.name, "seed": world.seed, "python": platform.python_version()})
+        world.closed = True
+        for machine in world.machines:
+            if machine.incarnation is not None:
+                machine.host.faulty = False
+                machine.host.tracing = False
+                machine.stop()
+        for client in world.clients:
+            client._owner.seat.finish()
+
+    def judge(self, ending: Ending) -> tuple[str, str, BaseException | None]:
+        """Kind, message and error of the run."""
+        if ending.kind == "done":
+            result = self.result
+            if not isinstance(result, outcome.Error):
+                return "passed", "", None
+            error = result.error
+            if isinstance(error, UsageError):
+                raise error
+            kind = "failed" if isinstance(error, AssertionError) else "app_error"
+            return kind, describe_error(error), error
+        if ending.kind == "diverged":
+            return "diverged", ending.detail, ending.error
+        return _FAILURES.get(ending.kind, ending.kind), ending.detail, ending.error
+
+
+def describe_error(error: BaseException) -> str:
+    """One line: class and first line of the text, and where it was raised."""
+    text = str(error).strip().splitlines()
+    line = text[0] if text else ""
+    where = ""
+    traceback = error.__traceback__
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "")
+        if not module.startswith(("lumenize_sim.", "trio.", "outcome.")):
+            where = f" ({traceback.tb_frame.f_code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    name = type(error).__name__
+    if isinstance(error, LumenizeSimError):
+        return f"{line}{where}"
+    return f"{name}: {line}{where}" if line else f"{name}{where}"
+
+
+def _deadline(world: World, due_us: int, expire: Callable[[], None]) -> Any:
+    strand = strand_var.get()
+    seat = strand.owner.seat if strand is not None else world.driver
+    return seat.deadline(due_us, expire)
+
+

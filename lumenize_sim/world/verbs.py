@@ -1,0 +1,77 @@
+"""What a driver can do to the network, in pairs that undo each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lumenize_sim.errors import UsageError
+
+if TYPE_CHECKING:
+    from lumenize_sim.world.sockets import Connection
+    from lumenize_sim.world.world import World
+
+__all__ = ["NetworkVerbs"]
+
+
+class NetworkVerbs:
+    """Verbs on the web sockets of one client, given as the client or its instance name."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._held: list[Connection] = []
+
+    def partition(self, client: Any) -> None:
+        """Nothing passes between ``client`` and the mesh until `heal`."""
+        for connection in self._open(client):
+            self._world.kernel.hold(connection.up)
+            self._world.kernel.hold(connection.down)
+            self._held.append(connection)
+        self._world.count_fault("partition")
+
+    def heal(self, client: Any) -> None:
+        """What was held arrives now."""
+        name = _name(client)
+        for connection in [c for c in self._held if c.seat.name == name]:
+            self._release(connection)
+            self._world.count_fault("heal")
+
+    #: Holding is what a partition of one client is; both words are in use.
+    hold = partition
+    release = heal
+
+    def heal_all(self) -> None:
+        """Everything that is held arrives now."""
+        for connection in list(self._held):
+            self._release(connection)
+
+    def _release(self, connection: Connection) -> None:
+        self._held.remove(connection)
+        self._world.kernel.release(connection.up)
+        self._world.kernel.release(connection.down)
+
+    def disconnect(self, client: Any) -> None:
+        """Cut the sockets of ``client``; it will reconnect by itself after its back-off."""
+        for connection in self._open(client):
+            connection.silent = True
+            self._world.sockets.cut(connection)
+        self._world.count_fault("disconnect")
+
+    def reconnect(self, client: Any) -> None:
+        """Do not wait for the back-off."""
+        if isinstance(client, str):
+            client = next((c for c in self._world.clients if c.lmz.instance_name == client), client)
+        if isinstance(client, str):
+            raise UsageError(f"no client {client!r} in this world")
+        client.connect()
+
+    def _open(self, client: Any) -> list[Connection]:
+        name = _name(client)
+        found = self._world.sockets.of(name)
+        if not found:
+            raise UsageError(f"client {name!r} has no open web socket")
+        return found
+
+
+def _name(client: Any) -> str:
+    name: str = client if isinstance(client, str) else client.lmz.instance_name
+    return name

@@ -1,0 +1,337 @@
+"""The world that a scenario drives: actors, network, time, faults, and what happened.
+
+The driver is an actor too.  Its events may touch anything (it calls methods of clients
+directly and looks into objects), so they stand in the order of every receiver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import outcome
+
+from lumenize_sim.errors import AppError, UsageError
+from lumenize_sim.kernel.kernel import Ending, Kernel
+from lumenize_sim.kernel.plan import FaultPlan
+from lumenize_sim.mesh.app import Mesh
+from lumenize_sim.mesh.client import LumenizeClient
+from lumenize_sim.objects.ids import DurableObjectId, id_from_name
+from lumenize_sim.objects.machine import ObjectMachine
+from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceBinding
+from lumenize_sim.objects.pending import Pending
+from lumenize_sim.objects.storage import ConnectionPool
+from lumenize_sim.objects.strand import Owner, strand_var
+from lumenize_sim.trace.recorder import Recorder
+from lumenize_sim.world.clients import connect_client
+from lumenize_sim.world.entry import Entry
+from lumenize_sim.world.host import ObjectHostOf, SimHost
+from lumenize_sim.world.inspect import ObjectView
+from lumenize_sim.world.network import CallNetwork, DispatcherOf
+from lumenize_sim.world.options import WorldOptions
+from lumenize_sim.world.randomness import generator
+from lumenize_sim.world.seats import FreeSeat, ObjectSeat
+from lumenize_sim.world.sockets import Sockets
+from lumenize_sim.world.verbs import NetworkVerbs
+from lumenize_sim.world.workers import Workers
+
+__all__ = ["World"]
+
+C = TypeVar("C", bound=LumenizeClient)
+
+
+class World:
+    """What a scenario is given.
+
+    Attributes:
+        app: the mesh.
+        network: verbs in undoing pairs: `partition`/`heal`, `hold`/`release`, `disconnect`/`reconnect`.
+        seed: of this run.
+        fault_counts: what has gone wrong so far, by kind.
+    """
+
+    def __init__(
+        self,
+        app: Mesh,
+        kernel: Kernel,
+        plan: FaultPlan,
+        recorder: Recorder | None,
+        *,
+        seed: int,
+        options: WorldOptions,
+        move_clock: Callable[[int], None],
+    ) -> None:
+        self.app = app
+        self.kernel = kernel
+        self.plan = plan
+        self.seed = seed
+        self.options = options
+        self.tapes_flushes = False
+        self.tracing = recorder is not None
+        self._recorder = recorder
+        self.closed = False
+        self.cause = -1
+        self.fault_counts: dict[str, int] = {}
+        self.errors_logged: list[str] = []
+        self.app_failure: BaseException | None = None
+        self.marks: dict[str, bool] = {}
+        self.host = SimHost(self)
+        self.calls = CallNetwork(self)
+        self.sockets = Sockets(self)
+        self.workers = Workers(self)
+        self.entry = Entry(self)
+        self.network = NetworkVerbs(self)
+        self.driver = FreeSeat(self, "driver", everything=True)
+        self.clients: list[LumenizeClient] = []
+        self.tabs: dict[str, int] = {}
+        self._move_clock = move_clock
+        self._pool = ConnectionPool(256)
+        self._machines: dict[tuple[str, str], ObjectMachine] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        self._wakes: dict[str, int] = {}
+        self._idle: dict[ObjectMachine, int] = {}
+        self._jitters: dict[str, Any] = {}
+        self._monitors: list[tuple[str, str, Callable[[], Any]]] = []
+        kernel.on_advance = self._time_moved
+
+    # -- driving -------------------------------------------------------------------------
+
+    async def connect(
+        self,
+        client_class: type[C],
+        *,
+        sub: str | None = None,
+        instance_name: str | None = None,
+        claims: dict[str, Any] | None = None,
+        token_life_s: int = 3600,
+        wait: bool = True,
+        **config: Any,
+    ) -> C:
+        """A client of ``client_class``, connected (a checkpoint) unless ``wait`` is False.
+
+        Args:
+            sub: who logs in; required without ``instance_name``.
+            instance_name: ``{sub}.{tab}``; by default ``alice.tab1``, ``alice.tab2``, …
+            claims: added to the token's claims.
+            token_life_s: until the token expires.
+            config: further fields of `ClientConfig`, such as ``heartbeat_interval_s``.
+        """
+        return await connect_client(
+            self, client_class, sub=sub, instance_name=instance_name, claims=claims, token_life_s=token_life_s, wait=wait, config=config
+        )
+
+    async def settle(self, within_s: float | None = None) -> None:
+        """Let everything happen that will: until nothing is under way and no timer is due ``within_s`` from now.
+
+        Housekeeping (heartbeats) is not waited for.
+        """
+        await self._quiet(self.options.settle_s if within_s is None else within_s)
+
+    async def advance(self, seconds: float) -> None:
+        """Let ``seconds`` of virtual time pass."""
+        pending: Pending[None] = Pending("advance")
+        seat = self.driver
+        label = f"driver!advance#{seat.next_call('advance')}"
+        event = seat.event(label, pending.settle, outcome.Value(None))
+        self.kernel.post_at(event, self.kernel.now_us + max(0, round(seconds * 1_000_000)))
+        await pending
+
+    def object(self, binding: str, name: str) -> ObjectView:
+        """One object: look at it, or do something to it."""
+        cls = self.app.bindings.get(binding)
+        if cls is None or not _is_object(cls):
+            known = ", ".join(b for b, c in self.app.bindings.items() if _is_object(c))
+            raise UsageError(f"{binding!r} is no binding of a Durable Object class; there is: {known}")
+        return ObjectView(self, self.machine_named(binding, name))
+
+    def quiet(self) -> None:
+        """No more faults from here on; what is broken heals."""
+        self.plan.quiet = True
+        self.network.heal_all()
+
+    def now(self) -> float:
+        """Virtual seconds since the run began."""
+        return self.kernel.now_us / 1_000_000
+
+    def always(self, name: str, holds: Callable[[], Any]) -> None:
+        """``holds()`` must be true after every turn of every actor; checked when the world is about to settle too."""
+        self._monitors.append(("always", name, holds))
+
+    def eventually(self, name: str, holds: Callable[[], Any]) -> None:
+        """``holds()`` must be true when the run ends."""
+        self._monitors.append(("eventually", name, holds))
+
+    def sometimes(self, name: str, happened: object = True) -> None:
+        """Note that something worth reaching was reached; a sweep reports marks never seen."""
+        self.marks[name] = self.marks.get(name, False) or bool(happened)
+        if happened and self.tracing:
+            self.record("mark", "driver", name)
+
+    async def _quiet(self, within_s: float) -> None:
+        pending: Pending[None] = Pending("settle")
+        seat = self.driver
+        label = f"driver!settle#{seat.next_call('settle')}"
+        self.kernel.when_quiet(seat.event(label, pending.settle, outcome.Value(None)), round(within_s * 1_000_000))
+        await pending
+
+    # -- actors --------------------------------------------------------------------------
+
+    def seat(self, owner: Owner) -> Any:
+        """Where ``owner`` sits."""
+        return owner.seat
+
+    def env_for(self, seat: Any) -> Env:
+        """Bindings and variables for one owner; calls made through it are that owner's."""
+        dispatcher = DispatcherOf(self.calls, seat)
+        bindings, variables = self.app.bindings, self.app.vars
+
+        def make(name: str) -> Any:
+            if name in bindings:
+                if _is_object(bindings[name]):
+                    return DurableObjectNamespace(dispatcher, name, name)
+                return ServiceBinding(dispatcher, name)
+            return variables[name]
+
+        return Env(make, (*bindings, *variables))
+
+    def object_name(self, binding: str, object_id: DurableObjectId) -> str:
+        """The stable name of an object: by name where it has one, else by the beginning of its id."""
+        return f"{binding}/{object_id.name if object_id.name is not None else self._names.get((binding, object_id.hex), object_id.hex[:12])}"
+
+    def machine_named(self, binding: str, name: str) -> ObjectMachine:
+        """The machine behind a name."""
+        return self.machine(binding, id_from_name(binding, name))
+
+    def machine(self, binding: str, object_id: DurableObjectId) -> ObjectMachine:
+        """The machine behind an id; made at first use, which creates no instance (LC-6)."""
+        key = (binding, object_id.hex)
+        found = self._machines.get(key)
+        if found is None:
+            if object_id.name is not None:
+                self._names[key] = object_id.name
+            host = ObjectHostOf(self, self.object_name(binding, object_id))
+            found = self._machines[key] = ObjectMachine(
+                host, host.name, self.app.bindings[binding], object_id,
+                lambda incarnation: self.env_for(ObjectSeat(self, incarnation)),
+                options=self.options.objects, pool=self._pool,
+            )
+            host.machine = found
+        return found
+
+    def object_host(self, machine: ObjectMachine) -> ObjectHostOf:
+        """The host of a machine."""
+        host: Any = machine.host
+        assert isinstance(host, ObjectHostOf)
+        return host
+
+    @property
+    def machines(self) -> list[ObjectMachine]:
+        """All objects that were ever addressed, in that order."""
+        return list(self._machines.values())
+
+    def wake_label(self, owner: Owner) -> str:
+        """A label for a wake-up of ``owner``, made from who woke it: whose order is local and so the same in every schedule."""
+        current = self.kernel.queue.current
+        pair = f"{owner.name}!wake<{current.name if current is not None else 'kernel'}"
+        nth = self._wakes.get(pair, -1) + 1
+        self._wakes[pair] = nth
+        return f"{pair}#{nth}"
+
+    def jitter(self, name: str) -> float:
+        """0 to 0.25, from a generator of the object's own."""
+        if name not in self._jitters:
+            self._jitters[name] = generator(self.seed, "jitter", name)
+        value: float = self._jitters[name].uniform(0, 0.25)
+        return value
+
+    # -- time ----------------------------------------------------------------------------
+
+    def idle_since(self, machine: ObjectMachine) -> None:
+        """``machine`` has nothing to do from now on."""
+        self._idle.pop(machine, None)
+        self._idle[machine] = self.kernel.now_us
+
+    def _time_moved(self, now_us: int) -> None:
+        self._move_clock(now_us)
+        if self._recorder is not None:
+            self._recorder.t_us = now_us
+        hibernates = round(self.options.hibernate_after_s * 1_000_000)
+        evicts = round(self.options.evict_after_s * 1_000_000)
+        for machine, since in list(self._idle.items()):
+            if now_us - since < hibernates:
+                break
+            if machine.incarnation is None or machine.hibernate() or (now_us - since >= evicts and machine.evict()):
+                del self._idle[machine]
+
+    # -- what happened ---------------------------------------------------------------------
+
+    def record(self, kind: str, actor: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
+        """One line of the trace; without a cause it belongs to the event that happens now."""
+        recorder = self._recorder
+        if recorder is None:
+            return -1
+        n = recorder.add(kind, actor, label, self.cause if cause < 0 else cause, data, where)
+        if kind in ("deliver", "turn", "resume"):
+            self.cause = n
+        return n
+
+    def deliver(self, actor: str, label: str, cause: int) -> None:
+        """An event arrives."""
+        if self.tracing:
+            self.cause = cause
+            self.record("deliver", actor, label, None, cause)
+
+    def fault_fired(self, kind: str, target: str, value: int) -> None:
+        """Something went wrong as planned."""
+        self.count_fault(kind)
+        if self.tracing:
+            self.record("fault", target, f"{target}~{kind}", {"kind": kind, "value": value})
+
+    def count_fault(self, kind: str) -> None:
+        """One more of ``kind``."""
+        self.fault_counts[kind] = self.fault_counts.get(kind, 0) + 1
+
+    def app_error(self, actor: str, label: str, error: BaseException) -> None:
+        """Code of the app raised where nobody could hear it: the run has failed."""
+        if self.closed:
+            return
+        if self.app_failure is None:
+            self.app_failure = error
+        self.kernel.finish(Ending("app_error", f"{actor}, {label}: {type(error).__name__}: {error}", error))
+
+    def unawaited(self, coroutine: Any) -> None:
+        """The app called an async function of its own and awaited nothing: it has not run at all."""
+        if self.closed:
+            return
+        code = coroutine.cr_code
+        place = f"{code.co_filename.rpartition('/')[2]}:{code.co_firstlineno}"
+        error = AppError(f"coroutine {coroutine.__qualname__!r} ({place}) was never awaited, so it did nothing: await it, or drop the call")
+        strand = strand_var.get()
+        self.app_error(strand.owner.name if strand else "driver", coroutine.__qualname__, error)
+
+    def check_always(self) -> None:
+        """Judge the ``always`` monitors."""
+        for mode, name, holds in self._monitors:
+            if mode == "always" and not holds():
+                raise AssertionError(f"always {name!r} does not hold")
+
+    def check_end(self) -> None:
+        """Judge all monitors at the end."""
+        self.check_always()
+        for mode, name, holds in self._monitors:
+            if mode == "eventually" and not holds():
+                raise AssertionError(f"eventually {name!r} does not hold at the end")
+
+    @property
+    def watched(self) -> bool:
+        """Whether some monitor must hold after every turn."""
+        return any(mode == "always" for mode, _, _ in self._monitors)
+
+
+def _is_object(cls: type) -> bool:
+    """Whether a class is one of objects rather than of Workers."""
+    from lumenize_sim.mesh.worker import LumenizeWorker
+
+    return not issubclass(cls, LumenizeWorker)
+
+
