@@ -26,6 +26,7 @@ from lumenize_sim.mesh.chain import execute_operation_chain, is_awaitable
 from lumenize_sim.mesh.client_connection import ClientConnection, ConnectionState
 from lumenize_sim.mesh.client_lmz import ClientLmz
 from lumenize_sim.mesh.context import CallContext, call_context_var
+from lumenize_sim.mesh.envelope import encode_failure
 from lumenize_sim.mesh.errors import LoginRequiredError, MeshError
 from lumenize_sim.mesh.lmz import _encode as encode_chain
 from lumenize_sim.mesh.node import MeshNode
@@ -131,7 +132,7 @@ class LumenizeClient(MeshNode):
         self._lmz = ClientLmz(self, config.gateway_binding_name, config.host, config.owner)
         self._feed(machine.ConnectRequested())
         untold, self._untold = self._untold, None
-        if untold:
+        if any(self._listens(name) for name, _ in untold or ()):
             self._host.spawn(self._owner, self._tell_later, untold)
 
     # What users call.
@@ -256,7 +257,8 @@ class LumenizeClient(MeshNode):
             call_chain.append(me)
             outgoing = context.state if state is None else {**context.state, **state}
         try:
-            text = messages.call_frame(call_id, binding, instance, encode_chain(chain), call_chain, preprocess(outgoing))
+            encoded, encoded_state = encode_chain(chain), preprocess(outgoing)
+            text = messages.call_frame(call_id, binding, instance, encoded, call_chain, encoded_state)
             if on_sent is not None:
                 on_sent(call_id)
         except Exception as error:
@@ -343,7 +345,7 @@ class LumenizeClient(MeshNode):
             else:
                 self._succeed(call_id, result)
         except Exception as error:
-            self._reply(messages.incoming_call_failed(call_id, preprocess(error)))
+            self._reply(messages.incoming_call_failed(call_id, encode_failure(error).error_encoded))
         finally:
             if token is not None:
                 call_context_var.reset(token)
@@ -352,7 +354,7 @@ class LumenizeClient(MeshNode):
         try:
             self._succeed(call_id, await result)
         except Exception as error:
-            self._reply(messages.incoming_call_failed(call_id, preprocess(error)))
+            self._reply(messages.incoming_call_failed(call_id, encode_failure(error).error_encoded))
 
     def _succeed(self, call_id: Any, result: Any) -> None:
         self._reply(messages.incoming_call_succeeded(call_id, preprocess(result)))
@@ -523,13 +525,18 @@ class LumenizeClient(MeshNode):
         self._refreshing = False
         self._feed(event)
         waiters, self._token_waiters = self._token_waiters, []
+        if not waiters:
+            return
+        token = self._connection.token
+        result: Outcome
+        if isinstance(event, machine.RefreshFailed):
+            result = outcome.Error(event.error)
+        elif token:
+            result = outcome.Value(token)
+        else:
+            result = outcome.Error(MeshError("Refresh returned no token"))
         for waiter in waiters:
-            token = self._connection.token
-            if isinstance(event, machine.TokenArrived) and token:
-                waiter.settle(outcome.Value(token))
-            else:
-                error = event.error if isinstance(event, machine.RefreshFailed) else MeshError("Refresh returned no token")
-                waiter.settle(outcome.Error(error))
+            waiter.settle(result)
 
     # Telling the user.
 
@@ -541,6 +548,9 @@ class LumenizeClient(MeshNode):
         if configured is not None:
             self._run(configured, *args)
         self._run(getattr(self, name), *args)
+
+    def _listens(self, name: str) -> bool:
+        return getattr(self._config, name) is not None or getattr(type(self), name) is not getattr(LumenizeClient, name)
 
     async def _tell_later(self, untold: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
         """What the constructor had to tell; a state that has passed by now is not mentioned (CL-2)."""

@@ -72,7 +72,7 @@ class ClientLmz(LmzApi):
     def init_identity(self, binding_name: str | None = None, instance_name: str | None = None) -> None:
         """A client's identity is configured; what a call says about it is ignored."""
 
-    def call_raw(  # type: ignore[override]
+    def call_raw(
         self,
         binding: str,
         instance: str | None,

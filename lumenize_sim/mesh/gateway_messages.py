@@ -149,10 +149,9 @@ def identities_from_wire(value: Any) -> list[NodeIdentity]:
 
 
 def origin_auth_from_wire(value: Any) -> OriginAuth | None:
-    """The ``originAuth`` of a frame, ``None`` where it has none."""
-    if not isinstance(value, dict):
-        return None
-    return OriginAuth(value.get("sub"), value.get("claims"))
+    """The ``originAuth`` of a frame, ``None`` where it has none that names a subject."""
+    sub = value.get("sub") if isinstance(value, dict) else None
+    return OriginAuth(sub, value.get("claims")) if isinstance(sub, str) else None
 
 
 def error_from_wire(encoded: Any) -> Exception:

@@ -69,7 +69,9 @@ class Rig:
         return [message for lvl, _, message, _ in self.host.logs if lvl == level]
 
 
-def request(token: str | None, name: str | None = NAME, binding: str | None = "GW", upgrade: str = "WebSocket") -> Request:
+def request(
+    token: str | None, name: str | None = NAME, binding: str | None = "GW", upgrade: str = "WebSocket"
+) -> Request:
     headers = {"upgrade": upgrade}
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
@@ -169,7 +171,10 @@ def test_call_reaches_the_object_with_a_verified_origin() -> None:
     """GW-21; T-GW 6, 7, 22."""
     rig = Rig()
     rig.connect(role="x")
-    forged = [{"type": "LumenizeDO", "bindingName": "ADMIN"}, {"type": "LumenizeDO", "bindingName": "DOC", "instanceName": "d"}]
+    forged = [
+        {"type": "LumenizeDO", "bindingName": "ADMIN"},
+        {"type": "LumenizeDO", "bindingName": "DOC", "instanceName": "d"},
+    ]
     chain = {"json": {"$weird": [1.0, {"b": 1, "a": 2}]}, "meta": {"aliases": {}}, "more": True}
     state = {"json": {"when": {"$type": "date", "iso": "1970-01-01T00:00:00.000Z"}}, "meta": {}}
     rig.receive({
@@ -199,7 +204,7 @@ def test_answers_go_back_in_the_order_they_come() -> None:
     worker[0][2].settle(outcome.Value(Failure({"json": "as it is", "meta": {}})))
     rig.objects.targets["d1"].calls[0][2].settle(outcome.Error(ValueError("gone")))
     assert [json.loads(t)["callId"] for t in rig.ctx.sent()[1:]] == ["c", "b", "a"]
-    done, failed, broken = [json.loads(t) for t in rig.ctx.sent()[1:]]
+    _, failed, broken = [json.loads(t) for t in rig.ctx.sent()[1:]]
     assert rig.ctx.sent()[1] == (
         '{"type":"call_response","callId":"c","success":true,"result":{"json":{"$type":"undefined"},"meta":{}}}'
     )
