@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Final
 
 import attrs
@@ -23,12 +23,11 @@ class Date:
         ms: milliseconds since 1970-01-01T00:00Z, within +-8.64e15.
     """
 
-    ms: int = attrs.field()
+    ms: int
 
-    @ms.validator
-    def _in_range(self, _: object, value: int) -> None:
-        if abs(value) > _MAX_MS:
-            raise ValueError(f"{value} ms is outside the range of Date, which is +-{_MAX_MS} ms; use INVALID_DATE")
+    def __attrs_post_init__(self) -> None:
+        if abs(self.ms) > _MAX_MS:
+            raise ValueError(f"{self.ms} ms is outside the range of Date, which is +-{_MAX_MS} ms; use INVALID_DATE")
 
     def iso(self) -> str:
         """The text of ``toISOString``."""
@@ -50,13 +49,13 @@ INVALID_DATE: Final = InvalidDate()
 
 def utc_ms(moment: datetime) -> datetime:
     """The same instant in UTC, cut to milliseconds; ``moment`` itself where it is that already."""
-    if moment.tzinfo is not timezone.utc:
-        moment = moment.astimezone(timezone.utc)
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
     odd = moment.microsecond % 1000
     if odd or type(moment) is not datetime:
         moment = datetime(
             moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second,
-            moment.microsecond - odd, timezone.utc,
+            moment.microsecond - odd, UTC,
         )  # fmt: skip
     return moment
 
@@ -73,11 +72,12 @@ def date_of_iso(text: str) -> datetime | Date | InvalidDate:
         if match is None:
             moment = datetime.fromisoformat(text)
             # A date alone counts as UTC, a date with time as local; the virtual host's local time is UTC.
-            return utc_ms(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
+            return utc_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
         year, month, day, hour, minute, second, ms = map(int, match.groups())
         if 1 <= year <= 9999:
-            return datetime(year, month, day, hour, minute, second, ms * 1000, timezone.utc)
-        datetime(2000 + year % 400, month, day, hour, minute, second)  # validates: the calendar repeats every 400 years
+            return datetime(year, month, day, hour, minute, second, ms * 1000, UTC)
+        # The calendar repeats every 400 years, so this is valid exactly where that is.
+        datetime(2000 + year % 400, month, day, hour, minute, second, tzinfo=UTC)
         total = _days(year, month, day) * _DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + ms
         return Date(total)
     except (ValueError, OverflowError):

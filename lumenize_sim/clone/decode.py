@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from lumenize_sim.clone.containers import JSMap, JSSet
@@ -60,8 +61,10 @@ def _special(value: Any) -> int | float:
     try:
         number = float(text) if "_" not in text and not text.lower().lstrip("+-").startswith(("i", "n")) else None
     except ValueError:
-        number = None if text else 0
-    return float("nan") if number is None else int(number) if number.is_integer() and abs(number) < 2**53 else number
+        number = None if text else 0.0
+    if number is None:
+        return float("nan")
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 class Decoder:
@@ -179,7 +182,9 @@ class Decoder:
             return made
         if tag == "set":
             plain = _plain_set(body.get("values"), self._exact)
-            return JSSet(self._member(item, depth + 1) for item in _list(body.get("values"))) if plain is None else plain
+            if plain is not None:
+                return plain
+            return JSSet(self._member(item, depth + 1) for item in _list(body.get("values")))
         if tag == "error":
             exc = _error(body)
             self._error_fields(exc, body, depth + 1)
@@ -219,7 +224,9 @@ class Decoder:
         if body["$type"] == "request-sync":
             return RequestSync(_text(data.get("url")), _text(data.get("method", "GET")), headers, content)
         status = data.get("status")
-        return ResponseSync(content, status if isinstance(status, int) else 200, _text(data.get("statusText", "")), headers)
+        return ResponseSync(
+            content, status if isinstance(status, int) else 200, _text(data.get("statusText", "")), headers
+        )
 
     def _atomic(self, body: dict[str, Any], tag: str) -> Any:
         value = body.get("value")
@@ -236,7 +243,8 @@ class Decoder:
         if tag == "regexp":
             return RegExp(_text(body.get("source", "")), _text(body.get("flags", "")))
         if tag == "headers":
-            return Headers([(_text(pair[0]), _text(pair[1])) for pair in _list(body.get("entries"))])
+            pairs = [pair for pair in _list(body.get("entries")) if isinstance(pair, list) and len(pair) == 2]
+            return Headers([(_text(name), _text(field)) for name, field in pairs])
         if tag == "url":
             return URL(_text(body.get("href")))
         if tag == "boolean-object":
@@ -246,7 +254,7 @@ class Decoder:
         if tag == "bigint-object":
             number = int(_big(value))
             return Boxed(BigInt(number))
-        return Boxed(value if type(value) in {int, float} else _special(value))
+        return Boxed(value if isinstance(value, (int, float)) else _special(value))
 
 
 def _numeric(key: str) -> tuple[int, int, str]:
@@ -281,12 +289,18 @@ def _array(body: dict[str, Any]) -> Any:
     if isinstance(data, bytes):
         raw = data
     else:
-        raw = bytes(int(item) & 255 if type(item) in {int, float} and item == item else 0 for item in _list(data))
+        raw = bytes(
+            int(item) & 255 if isinstance(item, (int, float)) and abs(item) < float("inf") else 0
+            for item in _list(data)
+        )
     if subtype == "ArrayBuffer":
         return ArrayBuffer(raw)
     if subtype == "DataView":
         offset = body.get("byteOffset", 0)
-        return DataView(raw, offset, body.get("byteLength", len(raw) - offset))
+        length = body.get("byteLength")
+        if not isinstance(offset, int) or not isinstance(length, (int, type(None))):
+            raise ValueError(f"DataView has no window at offset {offset!r} of length {length!r}")
+        return DataView(raw, offset, len(raw) - offset if length is None else length)
     return raw
 
 
@@ -315,7 +329,7 @@ def _plain_set(values: Any, exact: bool) -> set[Any] | None:
     if len(made) != len(members):
         return None
     if kinds <= {str} or kinds <= {int} or kinds <= {int, float}:
-        return made if all(a < b for a, b in zip(members, members[1:], strict=False)) else None
+        return made if all(a < b for a, b in pairwise(members)) else None
     ordered = set_order(made)
     return made if all(a is b for a, b in zip(ordered, members, strict=True)) else None
 

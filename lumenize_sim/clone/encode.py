@@ -32,13 +32,13 @@ from lumenize_sim.clone.text import dumps, property_order
 from lumenize_sim.clone.values import (
     HOLE,
     MAX_SAFE_INTEGER,
-    TYPED_ARRAYS,
     UNDEFINED,
     ArrayBuffer,
     BigInt,
     Boxed,
     DataView,
     RegExp,
+    TypedArray,
     Uint8Array,
 )
 from lumenize_sim.clone.web import URL, Headers, RequestSync, ResponseSync
@@ -238,8 +238,9 @@ class Encoder:
         elif isinstance(value, JSMap) or (kind is dict and not _STRINGS.issuperset(map(type, value))):
             if kind is dict:
                 self._lossy("a dict with keys other than strings")
-                value = map_of_dict({key: value[key] for key in set_order(value)} if self.sort else value)
-            entries = []
+                items: Any = value
+                value = map_of_dict({key: items[key] for key in set_order(items)} if self.sort else items)
+            entries: list[Any] = []
             for key, item in value.pairs():
                 step = f"[{key!r}]" if type(key) in ATOMS else f"[key {len(entries)}]"
                 try:
@@ -376,7 +377,7 @@ class Encoder:
                 out["byteOffset"] = value.byte_offset
                 out["byteLength"] = value.byte_length
         else:
-            out["data"] = [int(item) for item in value.data] if self.binary and "Big" in out["subtype"] else [*value.data]
+            out["data"] = [int(item) if self.binary and type(item) is BigInt else item for item in value.data]
         return out
 
 
@@ -424,9 +425,7 @@ def plain_json(value: Any, binary: bool = False, depth: int = 0) -> Any:
     if isinstance(value, (list, tuple)):
         return [None if item is UNDEFINED else plain_json(item, binary, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {
-            str(key): plain_json(item, binary, depth + 1) for key, item in value.items() if item is not UNDEFINED
-        }
+        return {str(key): plain_json(item, binary, depth + 1) for key, item in value.items() if item is not UNDEFINED}
     if isinstance(value, datetime):
         return iso_of_datetime(aware(value))
     if isinstance(value, Date):
@@ -438,7 +437,7 @@ def plain_json(value: Any, binary: bool = False, depth: int = 0) -> Any:
         return bytes(value) if binary else {str(index): byte for index, byte in enumerate(value)}
     if isinstance(value, ArrayBuffer) and binary:
         return value.data
-    if isinstance(value, tuple(TYPED_ARRAYS.values())):
+    if isinstance(value, TypedArray):
         return {str(index): item for index, item in enumerate(value.data)}
     return None if value is UNDEFINED else {}
 
@@ -476,9 +475,7 @@ def preprocess(
     return {"json": body, "meta": {"aliases": encoder.aliases} if encoder.aliases else {}}
 
 
-def stringify(
-    value: Any, *, strict: bool = False, transform: Transform | None = None, stack: bool = True
-) -> str:
+def stringify(value: Any, *, strict: bool = False, transform: Transform | None = None, stack: bool = True) -> str:
     """The JSON text of `preprocess`, byte for byte as upstream writes it.
 
     Raises:

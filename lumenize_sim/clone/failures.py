@@ -253,9 +253,9 @@ def error_properties(exc: BaseException) -> list[tuple[str, Any]]:
     spelling: Mapping[str, str] = {} if entry is None else entry.properties
     found: dict[str, Any] = {}
     if attrs.has(type(exc)):
-        for field in attrs.fields(type(exc)):
-            if field.name[0] != "_" and field.name not in _FIXED and hasattr(exc, field.name):
-                found[spelling.get(field.name, field.name)] = getattr(exc, field.name)
+        for name in _field_names(type(exc)):
+            if name[0] != "_" and name not in _FIXED and hasattr(exc, name):
+                found[spelling.get(name, name)] = getattr(exc, name)
     for key, value in own.items():
         if key[:1] != "_" and key not in _FIXED:
             found[spelling.get(key, key)] = value
@@ -273,6 +273,10 @@ def error_properties(exc: BaseException) -> list[tuple[str, Any]]:
             ordered[key] = found[key]
     ordered.update(found)
     return list(ordered.items())
+
+
+def _field_names(cls: type) -> list[str]:
+    return [field.name for field in attrs.fields(cls)] if attrs.has(cls) else []
 
 
 def allocate_error(name: str, message: str, stack: str | None) -> Exception:
@@ -311,7 +315,7 @@ def fill_error(exc: Exception, cause: Any, default: Any, properties: Iterable[tu
             own["cause"] = cause
     entry = error_registry.entry(cls)
     spelling = {} if entry is None else {wire: name for name, wire in entry.properties.items()}
-    fields = {field.name for field in attrs.fields(cls)} if attrs.has(cls) else frozenset[str]()
+    fields = _field_names(cls)
     for key, value in properties:
         arrival.order.append(key)
         name = spelling.get(key, key)

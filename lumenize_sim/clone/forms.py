@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import types
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
@@ -18,7 +19,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import attrs
-import re
 
 from lumenize_sim.clone.containers import JSMap
 from lumenize_sim.clone.dates import Date, InvalidDate

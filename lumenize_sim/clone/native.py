@@ -22,7 +22,7 @@ from lumenize_sim.clone.failures import (
     error_stack,
     fill_error,
 )
-from lumenize_sim.clone.forms import ATOMS, FROZEN, aware, function_name, lower, map_of_dict
+from lumenize_sim.clone.forms import ATOMS, FROZEN, aware, lower, map_of_dict
 from lumenize_sim.clone.refusal import MAX_DEPTH, Refusal, index_step, key_step, too_deep
 from lumenize_sim.clone.values import UNDEFINED, Uint8Array
 from lumenize_sim.clone.web import URL, Headers, RequestSync, ResponseSync
@@ -30,7 +30,6 @@ from lumenize_sim.clone.web import URL, Headers, RequestSync, ResponseSync
 __all__ = ["structured_clone"]
 
 _HASHABLE = ATOMS | {datetime, Uint8Array}
-_STRINGS = frozenset({str})
 
 
 def structured_clone(value: Any) -> Any:
@@ -59,14 +58,14 @@ def structured_clone(value: Any) -> Any:
 
 
 def _dict(value: dict[Any, Any], memo: dict[int, Any], depth: int) -> Any:
-    if not _STRINGS.issuperset(map(type, value)):
-        return _map(map_of_dict(value), id(value), memo, depth)
     if depth > MAX_DEPTH:
         raise too_deep()
     out = memo[id(value)] = value.copy()
     for key, item in value.items():
+        if type(key) is not str:
+            return _map(map_of_dict(value), id(value), memo, depth)
         kind = type(item)
-        if kind in ATOMS:
+        if kind is str or item is None or kind is int or kind in ATOMS:
             continue
         made = memo.get(id(item))
         if made is None:
@@ -88,9 +87,11 @@ def _list(value: list[Any], memo: dict[int, Any], depth: int) -> list[Any]:
     if depth > MAX_DEPTH:
         raise too_deep()
     out = memo[id(value)] = value.copy()
-    for index, item in enumerate(value):
+    index = -1  # cheaper than enumerate
+    for item in value:
+        index += 1
         kind = type(item)
-        if kind in ATOMS:
+        if kind is str or kind in ATOMS:
             continue
         made = memo.get(id(item))
         if made is None:

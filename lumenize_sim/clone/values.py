@@ -222,15 +222,15 @@ class ArrayBuffer:
 
 @attrs.frozen
 class DataView:
-    """A window of ``byte_length`` bytes at ``byte_offset`` into ``data``, which is the whole buffer."""
+    """A window of ``byte_length`` bytes (by default the rest) at ``byte_offset`` into ``data``, the whole buffer."""
 
     data: bytes = attrs.field(converter=bytes)
     byte_offset: int = 0
-    byte_length: int = attrs.field()
+    byte_length: int = -1
 
-    @byte_length.default
-    def _rest(self) -> int:
-        return len(self.data) - self.byte_offset
+    def __attrs_post_init__(self) -> None:
+        if self.byte_length < 0:
+            object.__setattr__(self, "byte_length", len(self.data) - self.byte_offset)
 
 
 class TypedArray:

@@ -86,7 +86,7 @@ class Headers:
         self._fields: dict[str, list[str]] = {}
         if fields is None:
             return
-        pairs = fields.items() if isinstance(fields, Mapping) else fields
+        pairs: Any = fields.items() if isinstance(fields, Mapping) else fields
         for name, value in pairs:
             self.append(name, value)
 
@@ -136,6 +136,10 @@ class Headers:
         return f"Headers({list(self)!r})"
 
 
+def _upper(method: str) -> str:
+    return method.upper()
+
+
 def _headers(fields: Any) -> Headers:
     return fields if isinstance(fields, Headers) else Headers(fields)
 
@@ -181,7 +185,7 @@ class RequestSync(_Body):
     """A request with its body in memory (SC-37)."""
 
     url: str = attrs.field(converter=_normalised)
-    method: str = attrs.field(default="GET", converter=str.upper)
+    method: str = attrs.field(default="GET", converter=_upper)
     headers: Headers = attrs.field(factory=Headers, converter=_headers)
     body: Any = None
 
