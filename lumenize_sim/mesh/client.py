@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from functools import partial
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urljoin
 
 import attrs
@@ -168,7 +168,7 @@ class LumenizeClient(MeshNode):
         """Forget token and claims; the connection stays (CL-26)."""
         self._connection.clear_token()
 
-    def __enter__(self) -> LumenizeClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
