@@ -252,7 +252,8 @@ class _Walk:
     async def arguments_later(self, resolved: list[Any], pending: Awaitable[Any], rest: list[Any]) -> list[Any]:
         resolved.append(await pending)
         more = self.arguments(rest)
-        return resolved + (await more if is_awaitable(more) else more)
+        resolved.extend(await more if is_awaitable(more) else more)
+        return resolved
 
     def nested(self, arg: dict[str, Any]) -> Any:
         if NESTED_CHAIN not in arg:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -71,6 +71,10 @@ class OriginAuth:
         return cls(wire["sub"], wire.get("claims"))
 
 
+def _tuple(chain: Iterable[NodeIdentity]) -> tuple[NodeIdentity, ...]:
+    return tuple(chain)
+
+
 @attrs.frozen
 class CallContext:
     """What a handler knows about its call.
@@ -81,7 +85,7 @@ class CallContext:
         state: free for the app; writes are seen by calls made later in the same handler, never by the caller (CTX-5).
     """
 
-    call_chain: tuple[NodeIdentity, ...] = attrs.field(converter=tuple)
+    call_chain: tuple[NodeIdentity, ...] = attrs.field(converter=_tuple)
     origin_auth: OriginAuth | None = None
     state: dict[str, Any] = attrs.field(factory=dict)
 

@@ -61,7 +61,8 @@ def mesh(method_or_guard: Any = None, /, *, name: str | None = None) -> Any:
         return MeshDecorator(None, name)
     if isinstance(method_or_guard, property):
         raise AppError("@mesh marks methods, and a property is none: a remote caller cannot read attributes")
-    if not callable(method_or_guard) and not isinstance(method_or_guard, (staticmethod, classmethod)):
+    acceptable = callable(method_or_guard) or isinstance(method_or_guard, classmethod)  # which calls nothing itself
+    if not acceptable:
         raise AppError(f"@mesh({method_or_guard!r}): expected the method to mark or a guard, a function of the node")
     if name is None and _is_method(method_or_guard, sys._getframe(1)):
         return mesh_fn(method_or_guard)

@@ -58,7 +58,8 @@ def to_python(name: str) -> str:
 
 def wire(name: str) -> Callable[[T], T]:
     """Decorator: the method's name on the wire is exactly ``name``, as in ``@wire("getURL")``."""
-    if not isinstance(name, str) or not name:
+    given: object = name
+    if not isinstance(given, str) or not given:
         raise AppError(f"wire name {name!r} is not a non-empty string: write @wire('getURL')")
 
     def mark(member: T) -> T:

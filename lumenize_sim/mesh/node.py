@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from lumenize_sim.errors import AppError
 from lumenize_sim.mesh.continuation import Continuation
 from lumenize_sim.mesh.decorators import MeshDecorator
 from lumenize_sim.mesh.names import wire_names
 
-__all__ = ["MeshNode"]
+__all__ = ["HandlerView", "MeshNode"]
 
 T = TypeVar("T")
+
+
+class HandlerView:
+    """For type checkers only: makes the result of a recorded handler usable as an argument, whatever it returns.
+
+    Handlers return ``None``, and mypy refuses the use of such a result; that of a union it allows.  Names and
+    argument types are still checked against the node itself.
+    """
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 class MeshNode:
@@ -28,7 +40,7 @@ class MeshNode:
         wire_names(cls)
 
     @overload
-    def ctn(self) -> Self: ...
+    def ctn(self) -> Self | HandlerView: ...
     @overload
     def ctn(self, node: type[T]) -> T: ...
     def ctn(self, node: type | None = None) -> Any:

@@ -67,7 +67,7 @@ def is_awaitable(value: object) -> bool:
 
 def is_user_class(cls: type) -> bool:
     """Whether the app defined it, as opposed to the interpreter, the standard library, Trio, attrs or this package."""
-    module = cls.__module__
+    module: object = cls.__module__
     return isinstance(module, str) and module.partition(".")[0] not in _FOREIGN
 
 

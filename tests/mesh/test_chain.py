@@ -429,7 +429,7 @@ def test_shared_nested_chains_cannot_stand_for_endless_work(target: Target) -> N
 
 def test_a_marker_without_a_chain_is_refused(target: Target) -> None:
     """OC-25."""
-    operations = [{"type": "get", "key": "echo"}, {"type": "apply", "args": [{"__isNestedOperation": True}]}]
+    operations: Any = [{"type": "get", "key": "echo"}, {"type": "apply", "args": [{"__isNestedOperation": True}]}]
     with pytest.raises(MeshError, match=r"^Invalid nested operation marker: missing __operationChain$"):
         execute_operation_chain(operations, target)
     operations[1] = {"type": "apply", "args": [{"__isNestedOperation": True, "__operationChain": "x"}]}
@@ -486,7 +486,7 @@ def test_a_marker_deep_inside_an_argument_is_data(target: Target, value: Any) ->
 
 
 def test_protected_values_stay_among_markers_that_run(target: Target) -> None:
-    operations = [
+    operations: Any = [
         {"type": "get", "key": "echo"},
         {
             "type": "apply",

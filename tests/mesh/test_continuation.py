@@ -30,7 +30,7 @@ class Counter(LumenizeDO):
     def get_url(self) -> str:
         return ""
 
-    @mesh
+    @mesh  # type: ignore[type-var]
     def only(self, *, flag: bool) -> bool:
         return flag
 

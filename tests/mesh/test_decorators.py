@@ -103,7 +103,7 @@ class Everything(LumenizeDO):
     def wrapped(self) -> int:
         return 1
 
-    @mesh
+    @mesh  # type: ignore[type-var]
     @staticmethod
     def static() -> int:
         return 1

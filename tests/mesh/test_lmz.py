@@ -27,6 +27,7 @@ from lumenize_sim.mesh import (
     get_operation_chain,
     mesh,
     replace_nested_operation_markers,
+    services,
 )
 from lumenize_sim.mesh.context import (
     CallContext,
@@ -620,7 +621,7 @@ async def test_state_flows_down_and_never_back() -> None:
 def test_outgoing_contexts() -> None:
     me, other = NodeIdentity("LumenizeDO", "A", "a"), NodeIdentity("LumenizeClient", "G", "u.1")
     auth = OriginAuth("u", {"admin": True})
-    current = CallContext([other], auth, {"x": 1})  # type: ignore[arg-type]
+    current = CallContext([other], auth, {"x": 1})
     assert outgoing_context(None, me) == CallContext((me,), None, {})
     assert outgoing_context(current, me, new_chain=True, state={"y": 2}) == CallContext((me,), None, {"y": 2})
     assert outgoing_context(current, me, state={"x": 2}) == CallContext((other, me), auth, {"x": 2})
@@ -664,7 +665,7 @@ async def test_the_users_claims_are_copied_from_hop_to_hop() -> None:
         assert (await pending)["originAuth"] == auth.to_wire()
         sent = c.envelopes[0].call_context.origin_auth  # type: ignore[union-attr]
         assert sent == auth
-        assert sent.claims["roles"] is not auth.claims["roles"]  # type: ignore[index,union-attr]
+        assert sent.claims["roles"] is not auth.claims["roles"]  # type: ignore[index]
 
 
 @pytest.mark.trio
@@ -1070,7 +1071,7 @@ class NeedsMissing(NadisPlugin):
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lumenize_sim.mesh.services._factories", {})
+    monkeypatch.setattr(services, "_factories", {})
     NadisPlugin.register("clock", Clock)
     NadisPlugin.register("double", lambda node: lambda x: x * 2)
     NadisPlugin.register("nothing", lambda node: None)

@@ -68,7 +68,7 @@ def test_explicit_wire_names_come_from_mesh_or_from_wire_and_are_inherited() -> 
         def fetch_html(self) -> str:
             return ""
 
-        @wire("theSize")
+        @wire("theSize")  # type: ignore[prop-decorator]
         @property
         def size(self) -> int:
             return 0

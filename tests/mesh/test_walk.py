@@ -172,7 +172,7 @@ class Marked(LumenizeDO):
     def __init__(self) -> None: ...
 
     @mesh
-    def ctx(self) -> str:  # type: ignore[override]
+    def ctx(self) -> str:
         return SECRET
 
 
@@ -345,7 +345,7 @@ def test_the_refusal_of_an_unmarked_entry_has_the_fixed_text() -> None:
 
 def test_an_instance_attribute_does_not_shadow_a_marked_method() -> None:
     node = Node()
-    node.number = lambda: SECRET  # type: ignore[method-assign,assignment,return-value]
+    node.number = lambda: SECRET  # type: ignore[assignment,return-value]
     assert execute_operation_chain(path("number", ()), node) == 1
 
 
