@@ -319,7 +319,7 @@ def fill_error(exc: Exception, cause: Any, default: Any, properties: Iterable[tu
     for key, value in properties:
         arrival.order.append(key)
         name = spelling.get(key, key)
-        if name[:1] == "_" or name in _FIXED or hasattr(Exception, name) or callable(getattr(cls, name, None)):
+        if name[:1] == "_" or name in _FIXED or callable(getattr(cls, name, None)):
             arrival.hidden[key] = value
         elif name in fields:
             object.__setattr__(exc, name, value)

@@ -166,13 +166,19 @@ def test_groups_arrive_with_their_errors() -> None:
 def test_a_property_that_cannot_be_sent_is_left_out_whole() -> None:
     """SC-21: also what was shared inside it, which must leave no dangling reference."""
     exc = ValueError("v")
-    part = {"n": 1}
-    exc.bad = [part, part, open]  # type: ignore[attr-defined]
-    exc.worse = [part, part, object()]  # type: ignore[attr-defined]
+    part, broken = {"n": 1}, [1, object()]
+    exc.worse = [part, part, broken]  # type: ignore[attr-defined]
+    exc.again = [broken]  # type: ignore[attr-defined]
     exc.good = part  # type: ignore[attr-defined]
+    exc.more = [part]  # type: ignore[attr-defined]
+    assert set(preprocess(exc)["meta"]["aliases"]) == {"0"}
     for arrived in (hop(exc), structured_clone(exc)):
         assert not hasattr(arrived, "worse")
+        assert not hasattr(arrived, "again")
         assert arrived.good == {"n": 1}
+        assert arrived.more[0] is arrived.good
+    exc = ValueError("v")
+    exc.bad = [1, 2, open]  # type: ignore[attr-defined]
     with pytest.raises(DataCloneError, match=r"\$\.bad\[2\]: .*strict"):
         preprocess(exc, strict=True)
 

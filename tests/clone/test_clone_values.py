@@ -344,7 +344,7 @@ def test_json_text_is_read_as_javascript_reads_it() -> None:
     assert postprocess({"json": [2**60, 10**400, -(10**400)]}) == [2.0**60, float("inf"), float("-inf")]
     assert loads(b'{"a":1}') == {"a": 1}
     for bad in ("", "nan", "NaN", "[Infinity]", "{", "[1,]", "1 2", '"\n"', b"\xff"):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError):
             loads(bad)
 
 
