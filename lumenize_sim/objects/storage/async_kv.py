@@ -6,7 +6,7 @@ offers the same methods as `EntriesAPI` and settles them later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from lumenize_sim.clone import UNDEFINED, decode_cbor, encode_cbor
@@ -93,9 +93,11 @@ class AsyncKV:
         """All entries of a range (ST-5)."""
         return settle(lambda: {key: decode_cbor(data) for key, data in self._kv.rows(**bounds)})
 
-    def _checked(self, operation: str, keys: Iterable[str]) -> list[str]:
+    def _checked(self, operation: str, keys: Iterable[str]) -> Sequence[str]:
         some = [clean_key(key) for key in keys]
         most = self._store.limits.multi_keys
         if most is not None and len(some) > most:
-            raise StorageError(f"{operation}() was called with {len(some)} keys, but takes at most {most}: split them up")
+            raise StorageError(
+                f"{operation}() was called with {len(some)} keys, but takes at most {most}: split them up"
+            )
         return some

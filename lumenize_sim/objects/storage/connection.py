@@ -147,13 +147,13 @@ class _ClockVFS(apsw.VFS):
     def __init__(self) -> None:
         super().__init__("lumenize_sim", base="")
 
-    def xCurrentTimeInt64(self) -> int:
+    def xCurrentTimeInt64(self) -> int:  # noqa: N802 - SQLite's name
         now_ms = _local.now_ms
         if now_ms is None:
             return int(super().xCurrentTimeInt64())
         return now_ms() + _JULIAN_EPOCH_MS
 
-    def xCurrentTime(self) -> float:
+    def xCurrentTime(self) -> float:  # noqa: N802 - SQLite's name
         return self.xCurrentTimeInt64() / 86_400_000
 
 
@@ -229,8 +229,8 @@ class Connection:
         generator = self._random
         if generator is not None:
             # SQLite's own generator is one per process and seeded by the system.
-            db.create_scalar_function("random", lambda: generator.getrandbits(64) - (1 << 63), 0)
-            db.create_scalar_function("randomblob", lambda n: generator.randbytes(max(1, int(n or 0))), 1)
+            db.create_scalar_function("random", lambda *_: generator.getrandbits(64) - (1 << 63), 0)
+            db.create_scalar_function("randomblob", lambda *n: generator.randbytes(max(1, int(n[0] or 0))), 1)
         self.explosive = self.execute("SELECT 1 FROM sqlite_schema WHERE sql LIKE '%rollback%'").get is not None
         db.authorizer = self._authorize
 
@@ -251,9 +251,7 @@ class Connection:
         def look(cursor: apsw.Cursor, sql: str, _bindings: Any) -> bool:
             if cursor.has_vdbe:
                 columns = tuple(column[0] for column in cursor.get_description())
-                found.append(
-                    Plan(sql, cursor.is_readonly, cursor.bindings_count, columns, self._pragma, self._schema)
-                )
+                found.append(Plan(sql, cursor.is_readonly, cursor.bindings_count, columns, self._pragma, self._schema))
             return False  # apsw stops here, with ExecTraceAbort
 
         cursor.exec_trace = look
@@ -331,4 +329,4 @@ class Connection:
 
 
 def _allowed(name: str | None) -> bool:
-    return name is None or not name[:4].lower() == "_cf_"
+    return name is None or name[:4].lower() != "_cf_"

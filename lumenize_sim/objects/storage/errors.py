@@ -41,7 +41,7 @@ def sql_error(error: apsw.Error, refusal: str | None = None) -> StorageError:
     if text == "not authorized" or text.endswith(" is prohibited"):
         code = extended = apsw.SQLITE_AUTH
     else:
-        extended = error.extendedresult
+        extended = getattr(error, "extendedresult", code)
     text += f": {apsw.mapping_result_codes[code]}"
     if extended != code:
         text += f" (extended: {apsw.mapping_extended_result_codes.get(extended, extended)})"

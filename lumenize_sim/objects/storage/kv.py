@@ -201,7 +201,7 @@ class SyncKV:
         if store.find_kv() is None:
             return iter(())
         try:
-            rows: Iterator[tuple[str, bytes]] = store.connect().db.cursor().execute(sql, bindings)  # type: ignore[assignment]
+            rows: Iterator[tuple[str, bytes]] = store.connect().db.cursor().execute(sql, bindings)
         except apsw.Error as error:
             raise store.failed(error) from None
         return rows

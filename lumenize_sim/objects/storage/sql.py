@@ -83,7 +83,7 @@ def bind(value: Any) -> float | str | bytes | None:
         try:
             return float(value)
         except OverflowError:
-            raise TypeError(f"an int of {value.bit_length()} bits is no SQL value: bind its text") from None
+            raise TypeError("an int that no double can hold is no SQL value: bind its text") from None
     if isinstance(value, str):
         return bind(str(value))
     return _text(value)
@@ -210,7 +210,8 @@ class SqlCursor(Iterator[dict[str, Any]]):
         # SQLite has made the first step already; hold its row, so that a cursor that has ended needs no connection.
         self._first: tuple[Any, ...] | None = next(rows, None)
         if self._first is not None and isinstance(rows, apsw.Cursor):
-            self.column_names = [column[0] for column in rows.get_description()]
+            cursor: apsw.Cursor = rows
+            self.column_names = [column[0] for column in cursor.get_description()]
             self._pinned = True
             store.pins += 1
 
@@ -241,7 +242,7 @@ class SqlCursor(Iterator[dict[str, Any]]):
         row = self._row()
         if row is None:
             raise StopIteration
-        return dict(zip(self.column_names, map(_number, row)))
+        return dict(zip(self.column_names, map(_number, row), strict=True))
 
     def next(self) -> dict[str, Any] | None:
         """The next row, ``None`` at the end."""

@@ -23,9 +23,10 @@ _NO_PITR: Final = "This Durable Object's storage back-end does not implement poi
 def _epoch_ms(when: datetime | float) -> int:
     if isinstance(when, datetime):
         return round((when.replace(tzinfo=UTC) if when.tzinfo is None else when).timestamp() * 1000)
-    if isinstance(when, bool) or not isinstance(when, (int, float)) or when != when or abs(when) > 8.64e15:
+    number: object = when
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not abs(number) <= 8.64e15:  # nor NaN
         raise TypeError(f"an alarm time has to be a datetime or epoch milliseconds, not {when!r}")
-    return int(when)
+    return int(number)
 
 
 class StorageOperations:
@@ -38,9 +39,7 @@ class StorageOperations:
 
     __slots__ = ("_entries", "_now_ms", "_store", "has_alarm_handler")
 
-    def __init__(
-        self, store: Store, entries: EntriesAPI, now_ms: Callable[[], int], has_alarm_handler: bool
-    ) -> None:
+    def __init__(self, store: Store, entries: EntriesAPI, now_ms: Callable[[], int], has_alarm_handler: bool) -> None:
         self._store = store
         self._entries = entries
         self._now_ms = now_ms
@@ -88,7 +87,7 @@ class StorageOperations:
         no_cache: bool = False,
     ) -> Pending[Any]:
         """Whether the entry existed; for several keys how many did (ST-4)."""
-        return self._do("delete", lambda: self._entries.delete(key, not allow_unconfirmed))  # type: ignore[arg-type, return-value]
+        return self._do("delete", lambda: self._entries.delete(key, not allow_unconfirmed))
 
     def list(
         self,
@@ -117,13 +116,11 @@ class StorageOperations:
     def set_alarm(
         self, when: datetime | float, *, allow_unconfirmed: bool = False, allow_concurrency: bool = False
     ) -> Pending[None]:
-        """Have ``alarm()`` called at a datetime (naive: UTC) or epoch milliseconds, now at the earliest (AL-1, AL-2)."""
+        """Have ``alarm()`` called at a datetime (naive: UTC) or epoch ms, now at the earliest (AL-1, AL-2)."""
 
         def act() -> None:
             if not self.has_alarm_handler:
-                raise TypeError(
-                    "Your Durable Object class must have an alarm() handler in order to call setAlarm()"
-                )
+                raise TypeError("Your Durable Object class must have an alarm() handler in order to call setAlarm()")
             alarm_ms = _epoch_ms(when)
             if alarm_ms <= 0:
                 raise TypeError("setAlarm() cannot be called with an alarm time <= 0")

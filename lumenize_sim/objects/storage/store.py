@@ -118,9 +118,34 @@ class Store:
     """
 
     __slots__ = (
-        "_began", "_base", "_connection", "_deferred", "_depth", "_durable_top", "_frames", "_generator", "_held",
-        "_lagging", "_last_rowid", "_now_ms", "_open", "_pool", "_sql", "_stale", "_top", "alarm_ms", "armed",
-        "broken", "confirmed", "dirty", "durable", "hooks", "kv_execute", "kv_writing", "limits", "pins",
+        "_base",
+        "_began",
+        "_connection",
+        "_deferred",
+        "_depth",
+        "_durable_top",
+        "_frames",
+        "_generator",
+        "_held",
+        "_lagging",
+        "_last_rowid",
+        "_now_ms",
+        "_open",
+        "_pool",
+        "_sql",
+        "_stale",
+        "_top",
+        "alarm_ms",
+        "armed",
+        "broken",
+        "confirmed",
+        "dirty",
+        "durable",
+        "hooks",
+        "kv_execute",
+        "kv_writing",
+        "limits",
+        "pins",
     )  # fmt: skip
 
     def __init__(
@@ -297,8 +322,8 @@ class Store:
         Returns the number of the commit, or ``None`` when nothing was written or an explicit transaction goes on.
 
         Raises:
-            StorageResetError: deferred foreign keys are violated; the transaction is lost, and the machine has to
-                crash the store and reset the object (OG-31).
+            StorageResetError: deferred foreign keys are violated (OG-31), or a file cannot be written (OG-10); the
+                transaction is lost, and the machine has to crash the store and reset the object.
         """
         if not self.dirty or self._frames:
             return None
@@ -338,12 +363,19 @@ class Store:
     def _commit_file(self) -> int:
         durable = self.durable
         connection = self.connect()
-        if self.alarm_ms != durable.alarm_ms:
-            self.begin()
-            connection.execute(_CREATE_METADATA)
-            connection.execute(_PUT_METADATA, (self.alarm_ms,))
-        if self._open:
-            connection.execute("COMMIT")
+        try:
+            if self.alarm_ms != durable.alarm_ms:
+                self.begin()
+                connection.execute(_CREATE_METADATA)
+                connection.execute(_PUT_METADATA, (self.alarm_ms,))
+            if self._open:
+                connection.execute("COMMIT")
+        except apsw.Error as error:
+            broken = StorageResetError(
+                f"Internal error in Durable Object storage write caused object to be reset; reference = {error}"
+            )
+            self._break(broken)
+            raise broken from error
         durable.alarm_ms = self.alarm_ms
         number = durable.number = durable.number + 1
         self.dirty = self.confirmed = self._began = self._open = self.kv_writing = False
@@ -385,7 +417,8 @@ class Store:
         if self._stale and self._durable_top != self._top:
             return
         for commit in self.durable.log:
-            pass
+            if commit.database and commit.image is None and commit.number != self._top:
+                return
         if self._open:
             connection.execute("COMMIT")
             self._open = False
@@ -479,7 +512,7 @@ class Store:
         return self.kv_execute
 
     def delete_all(self, *, alarm: bool) -> None:
-        """Drop everything, in the transaction of this turn, whose earlier writes are rolled back first (ST-26..29).
+        """Drop everything, what this turn wrote before included, in the turn's transaction (ST-26 to ST-29).
 
         ``alarm``: the alarm goes as well (ST-27).
 
@@ -495,12 +528,6 @@ class Store:
         if self._connection is None and self.durable.image is None and self.durable.path is None:
             return
         connection = self.connect()
-        if self._began:
-            if self._held and self._held[-1] == self._top:
-                connection.execute(f"ROLLBACK TO _cf_held_{len(self._held) - 1}")
-            else:
-                connection.execute("ROLLBACK")
-                self._open = self._began = False
         execute = self.begin()
         self.kv_execute = None
         self.kv_writing = False
@@ -512,7 +539,7 @@ class Store:
             for kind, name in execute(_DROP_LIST, (start,)).fetchall():
                 if name in ("sqlite_sequence", "_cf_METADATA"):
                     continue
-                execute('DROP {} IF EXISTS "{}"'.format(kind, name.replace('"', '""')))
+                execute('DROP {} IF EXISTS "{}"'.format(kind, str(name).replace('"', '""')))
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, enforced)
         connection.plans.clear()
 
@@ -624,7 +651,7 @@ class Store:
         return None if self.armed else self.alarm_ms
 
     def set_alarm(self, alarm_ms: int | None, confirmed: bool) -> None:
-        """Set or remove the alarm, in the transaction of this turn (AL-4).  The time it has already is no write (AL-7)."""
+        """Set or remove the alarm, in the transaction of this turn (AL-4).  The same time again is no write (AL-7)."""
         self.check()
         if alarm_ms != self.alarm_ms:
             self.mark(confirmed)
