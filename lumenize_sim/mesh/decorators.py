@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import FrameType, FunctionType
-from typing import Any, Concatenate, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Protocol, TypeVar, cast, overload
 
 from lumenize_sim.errors import AppError
 from lumenize_sim.mesh.names import set_wire_name, underlying
@@ -64,9 +64,10 @@ def mesh(method_or_guard: Any = None, /, *, name: str | None = None) -> Any:
     acceptable = callable(method_or_guard) or isinstance(method_or_guard, classmethod)  # which calls nothing itself
     if not acceptable:
         raise AppError(f"@mesh({method_or_guard!r}): expected the method to mark or a guard, a function of the node")
-    if name is None and _is_method(method_or_guard, sys._getframe(1)):
-        return mesh_fn(method_or_guard)
-    return MeshDecorator(method_or_guard, name)
+    given = cast(Any, method_or_guard)
+    if name is None and _is_method(given, sys._getframe(1)):
+        return mesh_fn(given)
+    return MeshDecorator(given, name)
 
 
 class MeshDecorator:

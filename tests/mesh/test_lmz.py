@@ -1049,6 +1049,17 @@ async def test_nothing_is_delivered_before_on_start_has_ended() -> None:
 
 
 @pytest.mark.trio
+async def test_on_start_has_no_call_context_whoever_woke_the_object() -> None:
+    """CTX-3."""
+    async with cluster(STARTS=Starts) as c:
+        token = call_context_var.set(CallContext(()))
+        node = c.object("STARTS", "x")
+        call_context_var.reset(token)
+        await node.ctx.blocked
+        assert node.ctx.storage.kv.get("started") is True
+
+
+@pytest.mark.trio
 async def test_an_object_that_cannot_start_fails_its_calls_with_that_error() -> None:
     """DO-2, T-DO 7."""
     async with cluster(ECHO=Echo, BREAKS=Breaks) as c:

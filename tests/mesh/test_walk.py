@@ -175,6 +175,10 @@ class Marked(LumenizeDO):
     def ctx(self) -> str:
         return SECRET
 
+    @mesh(name="surroundings")
+    def env(self) -> str:
+        return SECRET
+
 
 def get(*keys: Any) -> list[dict[str, Any]]:
     return [{"type": "get", "key": key} for key in keys]
@@ -330,8 +334,9 @@ def test_a_caller_elsewhere_reaches_marked_methods_and_what_they_return(chain: A
 
 
 def test_a_mark_does_not_open_the_nodes_own_connections() -> None:
-    with pytest.raises(MeshError, match="'ctx' is not mesh-callable"):
-        execute_operation_chain(path("ctx", ()), Marked())
+    for name in ("ctx", "env", "surroundings"):
+        with pytest.raises(MeshError, match=f"'{name}' is not mesh-callable"):
+            execute_operation_chain(path(name, ()), Marked())
 
 
 def test_the_refusal_of_an_unmarked_entry_has_the_fixed_text() -> None:
@@ -439,6 +444,13 @@ def test_a_trusted_chain_calls_the_apps_functions_wherever_they_are() -> None:
     node.callback = print  # type: ignore[assignment]
     with pytest.raises(MeshError, match="not mesh-callable"):
         trusted("callback", (), node=node)
+
+
+def test_a_trusted_chain_does_not_enter_objects_of_the_platform() -> None:
+    node = Node()
+    node.held = MeshError("x")  # type: ignore[attr-defined]
+    with pytest.raises(MeshError, match="'stack' is not mesh-callable: on a value of type MeshError"):
+        trusted("held", "stack", node=node)
 
 
 def test_a_trusted_chain_enters_services() -> None:
