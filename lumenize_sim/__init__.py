@@ -2,9 +2,52 @@
 
 from __future__ import annotations
 
+from lumenize_sim.errors import AppError as AppError
+from lumenize_sim.errors import SimulatorError as SimulatorError
+from lumenize_sim.errors import UsageError as UsageError
+from lumenize_sim.explore import Report as Report
+from lumenize_sim.explore import Run as Run
+from lumenize_sim.explore import explore as explore
+from lumenize_sim.explore import replay as replay
+from lumenize_sim.explore import simulate as simulate
 from lumenize_sim.mesh import RESULT as RESULT
 from lumenize_sim.mesh import LumenizeClient as LumenizeClient
+from lumenize_sim.mesh import LumenizeClientGateway as LumenizeClientGateway
 from lumenize_sim.mesh import LumenizeDO as LumenizeDO
 from lumenize_sim.mesh import LumenizeWorker as LumenizeWorker
 from lumenize_sim.mesh import Mesh as Mesh
 from lumenize_sim.mesh import mesh as mesh
+from lumenize_sim.objects import DurableObject as DurableObject
+from lumenize_sim.objects import gather as gather
+from lumenize_sim.world import Faults as Faults
+from lumenize_sim.world import Network as Network
+from lumenize_sim.world import Scenario as Scenario
+from lumenize_sim.world import World as World
+from lumenize_sim.world import WorldOptions as WorldOptions
+from lumenize_sim.world import scenario as scenario
+
+__all__ = [
+    "RESULT",
+    "AppError",
+    "DurableObject",
+    "Faults",
+    "LumenizeClient",
+    "LumenizeClientGateway",
+    "LumenizeDO",
+    "LumenizeWorker",
+    "Mesh",
+    "Network",
+    "Report",
+    "Run",
+    "Scenario",
+    "SimulatorError",
+    "UsageError",
+    "World",
+    "WorldOptions",
+    "explore",
+    "gather",
+    "mesh",
+    "replay",
+    "scenario",
+    "simulate",
+]

@@ -9,10 +9,13 @@ stands before the same decision.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from hashlib import blake2b
 
 import attrs
+
+_FAULT = re.compile(r"%[a-z-]+#\d+\Z")
 
 __all__ = ["Choice", "key_of"]
 
@@ -34,6 +37,7 @@ class Choice:
         key: fingerprint of the alternatives.
         pick: the alternative in words: the label of the event that came first, the
             delay, or the fault.  For people and for matching after edits.
+        over: what the default would have done.
     """
 
     label: str
@@ -41,21 +45,36 @@ class Choice:
     bound: int
     key: int
     pick: str
+    over: str = ""
 
     def to_list(self) -> list[object]:
-        """``[label, value, bound, key, pick]``, the form on file."""
-        return [self.label, self.value, self.bound, self.key, self.pick]
+        """``[label, value, bound, key, pick, over]``, the form on file."""
+        return [self.label, self.value, self.bound, self.key, self.pick, self.over]
+
+    @property
+    def kind(self) -> str:
+        """``order``, ``delay``, ``task`` or ``fault``."""
+        if self.label.endswith("@delay"):
+            return "delay"
+        if self.label.endswith("@task"):
+            return "task"
+        return "fault" if _FAULT.search(self.label) else "order"
+
+    @property
+    def site(self) -> str:
+        """The label without its suffix."""
+        return self.label.rpartition("@")[0] if self.kind in ("delay", "task") else self.label
 
     def describe(self) -> str:
         """One line of the sentence "in order, except …"."""
-        site, _, kind = self.label.partition("@")
+        kind = self.kind
         if kind == "delay":
-            return f"{site} is {self.value / 1000:g} ms late"
-        if "~" in site:
-            target, _, fault = site.partition("~")
-            name, _, nth = fault.partition("#")
-            return f"{name} at {target}, boundary {nth}"
+            return f"{self.site} is {self.value / 1000:g} ms late"
         if kind == "task":
-            return f"task {self.value} goes first at {site}"
-        receiver, _, nth = site.rpartition("#")
-        return f"arrival {nth} at {receiver} is {self.pick}"
+            return f"task {self.value} goes first at {self.site}"
+        if kind == "fault":
+            target, _, boundary = self.label.rpartition("%")
+            name, _, nth = boundary.partition("#")
+            return f"{name} at {target}, boundary {nth}" + (f", variant {self.value}" if self.value > 1 else "")
+        receiver, _, nth = self.label.rpartition("#")
+        return f"{self.pick} comes before {self.over} at {receiver}"

@@ -235,7 +235,8 @@ class GuidedChooser:
                 index = self._count[r] + self._driver
                 value = rivals.index(event.label)
                 if value:
-                    self.choices.append(Choice(f"{r}#{index}", value, len(rivals), key_of(rivals), event.label))
+                    choice = Choice(f"{r}#{index}", value, len(rivals), key_of(rivals), event.label, rivals[0])
+                    self.choices.append(choice)
         del agenda.enabled[position]
         self.log.append((receiver, event.label))
         if receiver is None:

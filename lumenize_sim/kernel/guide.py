@@ -79,13 +79,10 @@ class TapeGuide:
         self._named: dict[tuple[str, int], str] = {}
         self.unmet: dict[str, Choice] = {}
         for choice in choices:
-            site, _, kind = choice.label.partition("@")
-            if kind == "delay":
-                self.late[site] = choice.value
-            elif kind or "~" in site:
-                continue
-            else:
-                receiver, _, nth = site.rpartition("#")
+            if choice.kind == "delay":
+                self.late[choice.site] = choice.value
+            elif choice.kind == "order":
+                receiver, _, nth = choice.label.rpartition("#")
                 self._choices.setdefault(receiver, {})[int(nth)] = choice
                 self.unmet[choice.label] = choice
 

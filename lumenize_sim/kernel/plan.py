@@ -11,7 +11,7 @@ __all__ = ["FaultPlan", "fault_label"]
 
 def fault_label(kind: str, target: str, nth: int) -> str:
     """The label of the ``nth`` boundary (from 0) of ``kind`` at ``target``."""
-    return f"{target}~{kind}#{nth}"
+    return f"{target}%{kind}#{nth}"
 
 
 class FaultPlan:
@@ -30,7 +30,7 @@ class FaultPlan:
 
     def __init__(self, planned: Mapping[str, int] | None = None, *, census: bool = False) -> None:
         self._planned = dict(planned or {})
-        self._targets = {label.partition("~")[0] for label in self._planned}
+        self._targets = {label.rpartition("%")[0] for label in self._planned}
         self._active = census or bool(self._planned)
         self.census: dict[tuple[str, str], int] = {}
         self.fired: list[Choice] = []
@@ -42,7 +42,7 @@ class FaultPlan:
     def concerns(self, target: str, kinds: tuple[str, ...]) -> bool:
         """Whether some fault of ``kinds`` is planned for ``target``."""
         return target in self._targets and any(
-            label.startswith(f"{target}~{kind}#") for label in self._planned for kind in kinds
+            label.startswith(f"{target}%{kind}#") for label in self._planned for kind in kinds
         )
 
     def at(self, kind: str, target: str, bound: int = 2, *, possible: bool = True) -> int:

@@ -22,13 +22,14 @@ import outcome
 from lumenize_sim.objects.alarm import AlarmPhase, AlarmScheduler, Arming, Failure, arming
 from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.context import DurableObjectState
-from lumenize_sim.objects.host import ObjectHost, TimerHandle
+from lumenize_sim.objects.host import Host, ObjectHost, TimerHandle
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.incarnation import Incarnation, Reply
 from lumenize_sim.objects.isolate import Effect
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.rpc_errors import disconnected, reset_error
 from lumenize_sim.objects.storage import ConnectionPool, Durable, Storage, StorageError, Store
+from lumenize_sim.objects.strand import Owner
 from lumenize_sim.objects.websocket import HibernationRegistry, SocketRecord, SocketState
 
 __all__ = ["MachineOptions", "ObjectMachine"]
@@ -48,6 +49,19 @@ class MachineOptions:
 
     rpc_errors_wait: bool = False
     reset_on_throw: bool = False
+
+
+class _LateGenerator:
+    """The owner's generator, made only if SQL asks for randomness."""
+
+    __slots__ = ("_host", "_owner")
+
+    def __init__(self, host: Host, owner: Owner) -> None:
+        self._host = host
+        self._owner = owner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._host.random(self._owner), name)
 
 
 class ObjectMachine:
@@ -285,6 +299,7 @@ class ObjectMachine:
             hooks=incarnation.hooks(),
             pool=self.pool,
             now_ms=self.host.host.now_ms,
+            generator=_LateGenerator(self.host.host, incarnation.owner),  # type: ignore[arg-type]  # answers to what SQL asks
         )
 
     def storage_for(self, incarnation: Incarnation) -> Storage:

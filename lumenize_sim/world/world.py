@@ -285,7 +285,7 @@ class World:
         """Something went wrong as planned."""
         self.count_fault(kind)
         if self.tracing:
-            self.record("fault", target, f"{target}~{kind}", {"kind": kind, "value": value})
+            self.record("fault", target, f"{target}%{kind}", {"kind": kind, "value": value})
 
     def count_fault(self, kind: str) -> None:
         """One more of ``kind``."""

@@ -1,0 +1,414 @@
+"""`simulate` and `replay`: one run, its tape, and the same run again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import random
+import threading
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import trio
+
+from lumenize_sim.check.finding import Finding
+from lumenize_sim.errors import SimulatorError, UsageError
+from lumenize_sim.explore.explain import explain
+from lumenize_sim.explore.loading import load_scenario, shown_path
+from lumenize_sim.explore.strategies import NAMES, PORTFOLIO, make_strategy
+from lumenize_sim.explore.strategies.timed import Timed
+from lumenize_sim.kernel.choice import Choice
+from lumenize_sim.kernel.chooser import Diverged, FreeChooser, Guide, GuidedChooser
+from lumenize_sim.kernel.guide import OrderGuide, TapeGuide, orders_of
+from lumenize_sim.kernel.plan import FaultPlan
+from lumenize_sim.kernel.tape import Tape
+from lumenize_sim.trace.trace import Trace
+from lumenize_sim.world.faults import Faults
+from lumenize_sim.world.options import WorldOptions
+from lumenize_sim.world.randomness import generator
+from lumenize_sim.world.run import Outcome, run_scenario
+from lumenize_sim.world.scenario import Scenario
+
+__all__ = ["Run", "census", "guided", "replay", "roam", "simulate", "versions"]
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Run:
+    """One run, recorded.  Shows itself as a sequence diagram in a notebook.
+
+    Attributes:
+        scenario: what was run.
+        outcome: how it went.
+        tape: from which it is replayed.
+        trace: what happened.
+        seed: it was drawn from.
+        path: where the tape was written, if it was.
+    """
+
+    scenario: Scenario
+    outcome: Outcome
+    tape: Tape
+    trace: Trace
+    seed: int
+    path: Path | None = None
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception of a failed run, ``None`` of one that passed."""
+        if not self.outcome.failed:
+            return None
+        return self.outcome.error or AssertionError(self.outcome.message)
+
+    @property
+    def digest(self) -> str:
+        """Of the trace."""
+        return self.trace.digest
+
+    @property
+    def explanation(self) -> Finding | None:
+        """The racing pair behind a failure, as far as the trace shows one."""
+        return explain(self.trace, self.tape.choices)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {
+            "scenario": self.scenario.name,
+            "outcome": self.outcome.kind,
+            "message": self.outcome.message,
+            "digest": self.digest,
+            "seed": self.seed,
+            "tape": None if self.path is None else str(self.path),
+            "choices": len(self.tape.choices),
+            "non_default": self.tape.non_default,
+            "choice_list": [choice.to_list()[:4] for choice in self.tape.choices],
+            "in_words": self.tape.describe(),
+            "events": self.outcome.events,
+            "virtual_s": self.outcome.virtual_s,
+            "faults": self.outcome.faults,
+        }
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, Any]:
+        from lumenize_sim.view.notebook import mimebundle
+
+        found = self.explanation if self.outcome.failed else None
+        return mimebundle(self.trace, highlight=(found.first.n, found.second.n) if found is not None else ())
+
+    def __repr__(self) -> str:
+        return f"<Run of {self.scenario.name}: {self.outcome.kind}, {self.outcome.events} events, digest {self.digest[:12]}>"
+
+
+def versions() -> dict[str, str]:
+    """What a header says about the software."""
+    try:
+        own = version("lumenize-sim")
+    except PackageNotFoundError:
+        own = "unknown"
+    return {"python": platform.python_version(), "trio": trio.__version__, "lumenize_sim": own}
+
+
+def apart(work: Callable[[], T]) -> T:
+    """Do ``work`` here, or in a fresh thread where a Trio or asyncio run is current."""
+    busy = trio.lowlevel.in_trio_run()
+    if not busy:
+        with contextlib.suppress(RuntimeError):
+            import asyncio
+
+            asyncio.get_running_loop()
+            busy = True
+    if not busy:
+        return work()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="lumenize-sim-run")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+# -- the three ways of running ------------------------------------------------------
+
+
+def roam(
+    scenario: Scenario,
+    strategy: str,
+    *,
+    seed: int,
+    schedule: int = 0,
+    planned: Mapping[str, int] | None = None,
+    events: int = 100,
+    trace: bool = False,
+) -> tuple[Outcome, FaultPlan, dict[str, int]]:
+    """Run once, letting a strategy roam.  Returns the outcome, the fired faults, and the order of tasks by label."""
+    draw = generator(seed, "schedule", str(schedule))
+    plan = FaultPlan(planned)
+    if scenario.options.network.model == "timed":
+        chooser: Any = FreeChooser(Timed(draw, scenario.options.network))
+    elif strategy == "fifo":
+        chooser = GuidedChooser()
+    else:
+        chooser = FreeChooser(make_strategy(strategy, draw, events=events, nth=schedule))
+    tasks: dict[str, int] = {}
+    outcome = run_scenario(
+        scenario, chooser, plan=plan, seed=seed, trace=trace, task_choice=_roaming_tasks(scenario, generator(seed, "tasks", str(schedule)), tasks)
+    )
+    return outcome, plan, tasks
+
+
+def _roaming_tasks(scenario: Scenario, draw: random.Random, picked: dict[str, int]) -> Callable[[str, int], int] | None:
+    if not scenario.options.explore_tasks:
+        return None
+
+    def choose(label: str, bound: int) -> int:
+        value = draw.randrange(bound)
+        if value:
+            picked[label] = value
+        return value
+
+    return choose
+
+
+def guided(
+    scenario: Scenario,
+    guide: Guide | None,
+    *,
+    seed: int,
+    planned: Mapping[str, int] | None = None,
+    tasks: Mapping[str, int] | None = None,
+    trace: bool = False,
+    faults: FaultPlan | None = None,
+) -> tuple[Outcome, tuple[Choice, ...]]:
+    """Run once, following ``guide``.  Returns the outcome and the choices that the run turned out to need."""
+    chooser = GuidedChooser(guide)
+    plan = faults if faults is not None else FaultPlan(planned)
+    taken: list[Choice] = []
+    choose = None
+    if scenario.options.explore_tasks:
+
+        def choose(label: str, bound: int) -> int:
+            value = min((tasks or {}).get(label, 0), bound - 1)
+            if value:
+                from lumenize_sim.kernel.choice import key_of
+
+                taken.append(Choice(label, value, bound, key_of([label, str(bound)]), f"task {value}", "task 0"))
+            return value
+
+    outcome = run_scenario(scenario, chooser, plan=plan, seed=seed, trace=trace, task_choice=choose)
+    return outcome, (*plan.fired, *chooser.choices, *taken)
+
+
+def fired(choices: tuple[Choice, ...] | list[Choice]) -> dict[str, int]:
+    """The faults among ``choices``, as a plan."""
+    return {c.label: c.value for c in choices if c.kind == "fault" and c.value}
+
+
+def tasks_of(choices: tuple[Choice, ...] | list[Choice]) -> dict[str, int]:
+    """The orders of tasks among ``choices``."""
+    return {c.label: c.value for c in choices if c.kind == "task"}
+
+
+def census(scenario: Scenario, *, seed: int) -> tuple[Outcome, dict[tuple[str, str], int]]:
+    """The world without surprises, and the boundaries at which something could have gone wrong."""
+    plan = FaultPlan(census=True)
+    outcome, _ = guided(scenario, None, seed=seed, faults=plan)
+    return outcome, plan.census
+
+
+def canonical(
+    scenario: Scenario, found: Outcome, plan: FaultPlan, tasks: Mapping[str, int], *, seed: int, trace: bool = False
+) -> tuple[Outcome, tuple[Choice, ...]]:
+    """The same behaviour as ``found``, with the sparse choices that lead to it."""
+    planned = {choice.label: choice.value for choice in plan.fired}
+    targets = FaultPlan(planned)
+    log = [(r, label) for r, label in found.log if r is None or "!flush" not in label or targets.concerns(r, FLUSH_KINDS)]
+    guide = OrderGuide(orders_of(log), found.late)
+    return guided(scenario, guide, seed=seed, planned=planned, tasks=tasks, trace=trace)
+
+
+FLUSH_KINDS = ("failed-flush", "slow-flush", "crash")
+
+
+def record(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int) -> Run:
+    """Run from choices, strictly, and record everything."""
+    outcome, taken = _strict(scenario, choices, seed=seed)
+    if outcome.kind == "diverged":
+        raise SimulatorError(f"a tape that was just recorded does not replay: {outcome.message}")
+    assert outcome.trace is not None
+    tape = Tape(
+        scenario=scenario.name,
+        path=shown_path(scenario.path),
+        seed=seed,
+        choices=taken,
+        options={"world": scenario.options.to_json(), "faults": scenario.faults.to_json()},
+        outcome=outcome.kind,
+        message=outcome.message,
+        digest=outcome.trace.digest,
+        log=tuple(outcome.log),
+        versions=versions(),
+    )
+    return Run(scenario=scenario, outcome=outcome, tape=tape, trace=outcome.trace, seed=seed)
+
+
+def _strict(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int) -> tuple[Outcome, tuple[Choice, ...]]:
+    guide = TapeGuide(choices)
+    plan = FaultPlan(fired(choices))
+    outcome, taken = guided(scenario, guide, seed=seed, faults=plan, tasks=tasks_of(choices), trace=True)
+    if outcome.kind != "diverged":
+        expected = {c.label: c for c in choices}
+        found = {c.label: c for c in taken}
+        for label, choice in expected.items():
+            if label not in found:
+                return _diverged(outcome, Diverged(label, choice.describe(), "a run that ends without ever coming there")), taken
+            if (found[label].bound, found[label].key) != (choice.bound, choice.key):
+                return _diverged(outcome, Diverged(label, f"{choice.bound} alternatives (key {choice.key:08x})", f"{found[label].bound} (key {found[label].key:08x})")), taken
+    return outcome, taken
+
+
+def _diverged(outcome: Outcome, error: Diverged) -> Outcome:
+    return attrs.evolve(outcome, kind="diverged", message=str(error), error=error)
+
+
+# -- the public functions ---------------------------------------------------------------
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    seed: int | None = None,
+    strategy: str | None = None,
+    faults: Faults | None = None,
+    options: WorldOptions | None = None,
+    save: str | os.PathLike[str] | None = None,
+) -> Run:
+    """Run ``scenario`` once.
+
+    Args:
+        seed: draws schedule, faults and application randomness.  Without a seed it is the
+            world without surprises: first come, first served, nothing goes wrong.
+        strategy: ``fifo``, ``random``, ``pos`` or ``pct``; by default drawn from the seed.
+        faults: instead of the scenario's own.
+        options: instead of the scenario's own.
+        save: folder or file for the tape; not written by default.
+
+    Raises:
+        UsageError: the scenario or an argument is wrong.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    scenario = _with(scenario, faults, options)
+    if strategy is not None and strategy not in NAMES:
+        raise UsageError(f"strategy {strategy!r} is unknown; there is: {', '.join(NAMES)}")
+
+    def work() -> Run:
+        if seed is None:
+            run = record(scenario, (), seed=0) if strategy in (None, "fifo") and scenario.options.network.model != "timed" else _roamed(scenario, strategy or "fifo", 0)
+        else:
+            run = _roamed(scenario, strategy or PORTFOLIO[seed % len(PORTFOLIO)], seed)
+        return run if save is None else saved(run, save)
+
+    return apart(work)
+
+
+def _roamed(scenario: Scenario, strategy: str, seed: int) -> Run:
+    first, boundaries = census(scenario, seed=seed) if scenario.faults and strategy != "fifo" else (None, {})
+    planned = scenario.faults.draw(generator(seed, "faults", "0"), boundaries)
+    outcome, plan, tasks = roam(scenario, strategy, seed=seed, planned=planned, events=first.events if first else 100)
+    _, choices = canonical(scenario, outcome, plan, tasks, seed=seed)
+    return record(scenario, choices, seed=seed)
+
+
+def saved(run: Run, where: str | os.PathLike[str]) -> Run:
+    """Write the tape into a folder, named after scenario and digest, or to a file ending in ``.tape``."""
+    target = Path(where)
+    if target.suffix != ".tape":
+        target = target / f"{run.scenario.name}-{run.digest[:8]}.tape"
+    return attrs.evolve(run, path=run.tape.write(target))
+
+
+def replay(tape: Tape | str | os.PathLike[str], *, scenario: Scenario | None = None) -> Run:
+    """Run again from a tape, strictly.
+
+    Args:
+        tape: the tape, or its file.
+        scenario: the scenario, where it cannot be imported from the tape's path.
+
+    Returns:
+        The run; its outcome is ``diverged`` where it is not the run that was recorded, with
+        the first difference in the message.
+
+    Raises:
+        UsageError: the tape is none, or is one of another scenario.
+    """
+    path = None if isinstance(tape, Tape) else Path(tape)
+    read = tape if isinstance(tape, Tape) else Tape.read(tape)
+    if scenario is None:
+        if read.path is None:
+            raise UsageError(f"the tape of {read.scenario!r} does not say where its scenario is defined: replay(tape, scenario=...)")
+        scenario = load_scenario(read.path, read.scenario)
+    elif scenario.name != read.scenario:
+        raise UsageError(f"this is a tape of scenario {read.scenario!r}, not of {scenario.name!r}: give the scenario it was recorded from.")
+    try:
+        options = WorldOptions.from_json(read.options["world"])
+        faults = Faults.from_json(read.options["faults"])
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"the tape's options are not those of this release ({error}): record it anew.") from None
+    scenario = attrs.evolve(scenario, options=options, faults=faults)
+    return apart(lambda: _replayed(scenario, read, path))
+
+
+def _replayed(scenario: Scenario, tape: Tape, path: Path | None) -> Run:
+    outcome, _ = _strict(scenario, tape.choices, seed=tape.seed)
+    assert outcome.trace is not None
+    if outcome.kind != "diverged":
+        difference = _first_difference(tape, outcome)
+        if difference is not None:
+            outcome = _diverged(outcome, difference)
+    return Run(scenario=scenario, outcome=outcome, tape=tape, trace=outcome.trace, seed=tape.seed, path=path)
+
+
+def _first_difference(tape: Tape, outcome: Outcome) -> Diverged | None:
+    trace = outcome.trace
+    assert trace is not None
+    for nth, (then, now) in enumerate(zip(tape.log, outcome.log, strict=False)):
+        if then != now:
+            return Diverged(f"arrival {nth}", f"{then[1]} at {then[0] or 'driver'}", f"{now[1]} at {now[0] or 'driver'}{_source(trace, now[1])}")
+    if len(tape.log) != len(outcome.log):
+        nth = min(len(tape.log), len(outcome.log))
+        longer = tape.log[nth:] or tuple(outcome.log[nth:])
+        return Diverged(f"arrival {nth}", f"{len(tape.log)} arrivals", f"{len(outcome.log)}; the first that only one of them has is {longer[0][1]}{_source(trace, longer[0][1])}")
+    if trace.digest != tape.digest:
+        return Diverged("the digest", tape.digest, f"{trace.digest}: the same events in the same order, with other contents (a value that does not come from the node?)")
+    if outcome.kind != tape.outcome:
+        return Diverged("the verdict", tape.outcome, outcome.kind)
+    return None
+
+
+def _source(trace: Trace, label: str) -> str:
+    """Where in the app the event ``label`` came from, as far as the trace knows."""
+    for event in trace.events:
+        if event.label == label and event.where:
+            return f" ({event.where})"
+    return ""
+
+
+def _with(scenario: Scenario, faults: Faults | None, options: WorldOptions | None) -> Scenario:
+    if not isinstance(scenario, Scenario):
+        raise UsageError(f"{scenario!r} is no scenario: decorate an `async def name(world)` with @scenario(app)")
+    if faults is not None:
+        scenario = attrs.evolve(scenario, faults=faults)
+    if options is not None:
+        scenario = attrs.evolve(scenario, options=options)
+    return scenario

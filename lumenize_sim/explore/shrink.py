@@ -1,0 +1,136 @@
+"""Shrinking: the fewest and mildest choices that still fail the same way.
+
+A candidate is a subset of the choices (or the same with a smaller value).  It is run
+leniently: choices are matched by what they pick, what never comes is left out, and
+after them everything goes by default.  Such a run writes its own canonical choices, so
+what is accepted is never the candidate but what the run really needed; every accepted
+step has therefore been seen to fail.
+
+First everything at once (most choices of a roaming run are noise), then halves, quarters
+and single choices in the manner of delta debugging, then values towards 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from lumenize_sim.explore.run import fired, guided, tasks_of
+from lumenize_sim.kernel.choice import Choice
+from lumenize_sim.kernel.guide import TapeGuide
+from lumenize_sim.world.run import Outcome
+from lumenize_sim.world.scenario import Scenario
+
+__all__ = ["Shrunk", "shrink"]
+
+
+@attrs.frozen
+class Shrunk:
+    """The result.
+
+    Attributes:
+        choices: the fewest found.
+        replays: runs that it took.
+    """
+
+    choices: tuple[Choice, ...]
+    replays: int
+
+
+class _Shrinker:
+    def __init__(self, scenario: Scenario, seed: int, signature: tuple[str, str], budget: int, tick: Callable[[int], None]) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self.signature = signature
+        self.budget = budget
+        self.tick = tick
+        self.replays = 0
+        self.seen: dict[tuple[tuple[str, int, str], ...], bool] = {}
+        self.best: tuple[Choice, ...] = ()
+
+    def try_(self, choices: Sequence[Choice]) -> bool:
+        """Whether ``choices`` fail the same way with something less than the best; then that is the best."""
+        key = tuple((c.label, c.value, c.pick) for c in choices)
+        if key in self.seen or self.replays >= self.budget:
+            return False
+        self.seen[key] = True
+        self.replays += 1
+        self.tick(self.replays)
+        outcome, taken = run_leniently(self.scenario, tuple(choices), seed=self.seed)
+        if not outcome.failed or outcome.signature != self.signature:
+            return False
+        if _size(taken) >= _size(self.best):
+            return False
+        self.best = taken
+        return True
+
+    def run(self, first: tuple[Choice, ...]) -> Shrunk:
+        self.best = first
+        if first and not self.try_(()):
+            self.try_([c for c in first if c.kind == "order"])
+            self.try_([c for c in first if c.kind == "fault"])
+            self._subsets()
+            self._values()
+            self._subsets()
+        return Shrunk(self.best, self.replays)
+
+    def _subsets(self) -> None:
+        parts = 2
+        while self.best and parts <= 2 * len(self.best):
+            size = max(1, len(self.best) // parts)
+            at = 0
+            shorter = False
+            while at < len(self.best):
+                # From the end: what came late in the run is more often noise, and removing it moves nothing else.
+                end = len(self.best) - at
+                candidate = self.best[: max(0, end - size)] + self.best[end:]
+                if self.try_(candidate):
+                    shorter = True
+                else:
+                    at += size
+            if size == 1 and not shorter:
+                return
+            if not shorter:
+                parts *= 2
+
+    def _values(self) -> None:
+        for index in range(len(self.best)):
+            while index < len(self.best):
+                choice = self.best[index]
+                if choice.kind == "order" or choice.value <= 1:
+                    break
+                smaller = [1, choice.value // 2, choice.value - 1]
+                for value in sorted({v for v in smaller if 0 < v < choice.value}):
+                    if self.try_((*self.best[:index], attrs.evolve(choice, value=value), *self.best[index + 1 :])):
+                        break
+                else:
+                    break
+
+
+def _size(choices: Sequence[Choice]) -> tuple[int, int]:
+    return (len(choices), sum(c.value for c in choices))
+
+
+def run_leniently(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int) -> tuple[Outcome, tuple[Choice, ...]]:
+    """Run with ``choices`` as far as they apply; returns the choices that the run really made."""
+    guide = TapeGuide(choices, strict=False)
+    return guided(scenario, guide, seed=seed, planned=fired(choices), tasks=tasks_of(choices))
+
+
+def shrink(
+    scenario: Scenario,
+    choices: tuple[Choice, ...],
+    signature: tuple[str, str],
+    *,
+    seed: int,
+    budget: int = 400,
+    tick: Callable[[int], None] = lambda _: None,
+) -> Shrunk:
+    """Shrink ``choices``, which fail with ``signature``.
+
+    Args:
+        budget: runs at most.
+        tick: told the number of runs so far.
+    """
+    return _Shrinker(scenario, seed, signature, budget, tick).run(choices)

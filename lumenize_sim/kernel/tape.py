@@ -1,0 +1,159 @@
+"""Tapes: the file from which a run is replayed exactly.
+
+A tape is the sparse list of choices with all that they depend on: scenario, seed,
+options.  It also carries the full order of arrivals; the replay does not need it, but
+compares with it, so that the first difference can be named.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cbor2
+
+from lumenize_sim.errors import UsageError
+from lumenize_sim.kernel.choice import Choice
+
+__all__ = ["Tape"]
+
+_FORMAT = "lumenize-tape"
+_VERSION = 1
+
+
+@attrs.frozen(kw_only=True)
+class Tape:
+    """One recorded run.
+
+    Attributes:
+        scenario: name of the scenario.
+        path: file that defines it, relative to the working directory where possible.
+        seed: of application randomness.
+        choices: what is not the default.
+        options: of the world, as JSON.
+        outcome, message, digest: what the run came to.
+        log: arrivals, ``(receiver or None, label)``.
+        versions: of Python, Trio and this package; informative.
+    """
+
+    scenario: str
+    path: str | None
+    seed: int
+    choices: tuple[Choice, ...]
+    options: dict[str, Any]
+    outcome: str
+    message: str
+    digest: str
+    log: tuple[tuple[str | None, str], ...]
+    versions: dict[str, str]
+
+    @property
+    def non_default(self) -> int:
+        """How many choices differ from the default."""
+        return sum(1 for choice in self.choices if choice.value)
+
+    def describe(self) -> str:
+        """The tape in a sentence."""
+        if not self.choices:
+            return "in order (first come, first served, nothing goes wrong)"
+        return "in order, except: " + "; ".join(choice.describe() for choice in self.choices)
+
+    def to_bytes(self) -> bytes:
+        """The file's contents."""
+        data = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "scenario": self.scenario,
+            "path": self.path,
+            "seed": self.seed,
+            "choices": [choice.to_list() for choice in self.choices],
+            "options": self.options,
+            "outcome": self.outcome,
+            "message": self.message,
+            "digest": self.digest,
+            "log": [list(entry) for entry in self.log],
+            "versions": self.versions,
+        }
+        return cbor2.dumps(data, canonical=True)
+
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Write the file; makes its folder."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(target.name + ".part")
+        aside.write_bytes(self.to_bytes())
+        aside.replace(target)
+        return target
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Tape:
+        """Read a file.
+
+        Raises:
+            UsageError: there is none, it is cut off, or it is something else.
+        """
+        source = Path(path)
+        try:
+            content = source.read_bytes()
+        except OSError as error:
+            raise UsageError(f"tape {source} cannot be read: {error.strerror or error}. Give the path that `explore` printed.") from None
+        return cls.from_bytes(content, str(source))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, name: str = "tape") -> Tape:
+        """Decode a file's contents.
+
+        Raises:
+            UsageError: they are cut off, or something else.
+        """
+        stream = io.BytesIO(content)
+        try:
+            data = cbor2.load(stream)
+        except cbor2.CBORDecodeEOF:
+            raise UsageError(f"{name} is cut off after {len(content)} bytes: copy it again, or explore anew.") from None
+        except Exception:
+            data = None
+        if not isinstance(data, dict) or data.get("format") != _FORMAT:
+            raise UsageError(f"{name} is no tape of this package: give the .tape file that `explore` or `run` printed.")
+        if data.get("version") != _VERSION:
+            raise UsageError(f"{name} is a tape of format {data.get('version')!r}; this release reads format {_VERSION}. Record it anew.")
+        if stream.read(1):
+            raise UsageError(f"{name} has something behind its end (byte {stream.tell() - 1}): copy it again, or explore anew.")
+        try:
+            return cls(
+                scenario=_text(data["scenario"]),
+                path=None if data["path"] is None else _text(data["path"]),
+                seed=_number(data["seed"]),
+                choices=tuple(_choice(entry) for entry in data["choices"]),
+                options=dict(data["options"]),
+                outcome=_text(data["outcome"]),
+                message=_text(data["message"]),
+                digest=_text(data["digest"]),
+                log=tuple((None if receiver is None else _text(receiver), _text(label)) for receiver, label in data["log"]),
+                versions={_text(k): _text(v) for k, v in data["versions"].items()},
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{name} is a damaged tape ({type(error).__name__}: {error}): copy it again, or explore anew.") from None
+
+
+def _choice(entry: list[Any]) -> Choice:
+    label, value, bound, key, pick, over = entry
+    value, bound = _number(value), _number(bound)
+    if not 0 <= value < bound:
+        raise ValueError(f"choice {label!r} has value {value} of {bound}")
+    return Choice(_text(label), value, bound, _number(key), _text(pick), _text(over))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no number")
+    return value
