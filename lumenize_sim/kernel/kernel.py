@@ -36,6 +36,7 @@ __all__ = ["Ending", "Kernel", "Link", "Waiter"]
 
 _checked = False
 _COLLECT_EVERY = 20_000
+_LONGEST_SETTLE_US = 3_600_000_000
 
 
 @attrs.frozen(slots=True)
@@ -111,7 +112,7 @@ class Kernel:
         self._step_limit = step_limit
         self._turn_limit_s = turn_limit_s
         self._nursery: trio.Nursery | None = None
-        self._quiet: list[tuple[int, Event]] = []
+        self._quiet: list[tuple[int, int, Event]] = []
         self._interrupt: BaseException | None = None
         self._closing_rounds = 0
         if task_choice is not None:
@@ -188,9 +189,13 @@ class Kernel:
         self.agenda.cancel(event)
 
     def when_quiet(self, event: Event, within_us: int) -> None:
-        """Let ``event`` happen once nothing is enabled and no foreground timer is due ``within_us`` from now."""
+        """Let ``event`` happen once nothing is enabled and no foreground timer is due within ``within_us``.
+
+        The horizon moves along: what happens in time keeps the world unquiet.  An app that
+        sets a timer for ever is taken for quiet after a virtual hour.
+        """
         self.agenda.stamp(event)
-        self._quiet.append((self.agenda.now_us + within_us, event))
+        self._quiet.append((within_us, self.agenda.now_us + _LONGEST_SETTLE_US, event))
 
     def start(self, context: Context, async_fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
         """Begin a task in ``context``.  The function must let nothing but cancellation escape."""
@@ -334,8 +339,8 @@ class Kernel:
         agenda = self.agenda
         if not agenda.enabled and self._quiet:
             due = agenda.next_due_us(foreground=True)
-            for index, (limit, event) in enumerate(self._quiet):
-                if due is None or due > limit:
+            for index, (within, latest, event) in enumerate(self._quiet):
+                if due is None or due > min(agenda.now_us + within, latest):
                     del self._quiet[index]
                     agenda.enable(event)
                     return True

@@ -98,6 +98,9 @@ class ObjectHost(Protocol):
     def begin_turn(self, owner: Owner) -> None:
         """Tasks of ``owner`` may run until nothing of it is runnable."""
 
+    def class_of(self, cls: type) -> type:
+        """The class to instantiate for ``cls``: itself, or a subclass that watches it."""
+
     def start(self, context: Context, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Begin a task in ``context``."""
 

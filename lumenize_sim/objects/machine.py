@@ -315,7 +315,7 @@ class ObjectMachine:
 
         def make() -> Any:
             state = incarnation.state = DurableObjectState(self, incarnation)
-            instance = self.cls(state, self.make_env(incarnation))
+            instance = self.host.class_of(self.cls)(state, self.make_env(incarnation))
             after = getattr(instance, "_after_construct", None)
             if after is not None:
                 after()

@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar
 import outcome
 import trio
 
+from lumenize_sim.objects.strand import strand_var
+
 __all__ = ["Pending", "gather"]
 
 T = TypeVar("T")
@@ -62,8 +64,14 @@ class Pending(Generic[T]):
             return
         self._outcome = result
         callbacks, self._callbacks = self._callbacks, []
-        for context, callback in callbacks:
-            context.run(callback, result)
+        if callbacks:
+            strand = strand_var.get()
+            for context, callback in callbacks:
+                captured = context.get(strand_var)
+                if strand is not None and (captured is None or captured.owner is not strand.owner):
+                    # Somebody else called a method of ours (a driver clicked): what follows is our own doing.
+                    context.run(strand_var.set, strand)
+                context.run(callback, result)
         waiters, self._waiters = self._waiters, []
         for task in waiters:
             trio.lowlevel.reschedule(task)

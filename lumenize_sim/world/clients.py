@@ -9,6 +9,7 @@ import outcome
 from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
 from lumenize_sim.objects.pending import Pending
+from lumenize_sim.world.attributes import watched
 from lumenize_sim.world.seats import FreeSeat
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ async def connect_client(
         on_connection_state_change=on_state,
         **config,
     )
-    client = seat.context(f"{instance_name}!new").run(client_class, made)
+    cls = watched(client_class) if world.tracing else client_class
+    client = seat.context(f"{instance_name}!new").run(cls, made)
     world.clients.append(client)
     if wait:
         await connected

@@ -32,9 +32,9 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "crash": (2, "an object is gone between two turns, with what was not durable"),
 }
 #: Seconds by value.
-PARTITION_S: Final = (0.0, 0.5, 3.0, 10.0, 45.0)
+PARTITION_S: Final = (0.0, 0.5, 3.0, 10.0, 40.0)
 SLOW_FLUSH_S: Final = (0.0, 0.05, 1.0, 20.0)
-HALF_OPEN_S: Final = 75.0
+HALF_OPEN_S: Final = 45.0
 
 
 def _known_kinds(_: Any, __: Any, value: tuple[str, ...]) -> None:

@@ -132,6 +132,14 @@ class ObjectHostOf:
         """See `RunQueue.drop_ready`."""
         self.kernel.queue.drop_ready()
 
+    def class_of(self, cls: type) -> type:
+        """The class to instantiate: ``cls``, or its watched twin while tracing."""
+        if not self.tracing:
+            return cls
+        from lumenize_sim.world.attributes import watched
+
+        return watched(cls)
+
     def interrupt(self, error: BaseException) -> None:
         """See `Kernel.interrupt`."""
         self.kernel.interrupt(error)

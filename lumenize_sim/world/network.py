@@ -19,6 +19,7 @@ from lumenize_sim.mesh.envelope import Envelope, Failure, Result
 from lumenize_sim.objects.namespace import ServiceBinding, Stub
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.rpc_errors import across, disconnected
+from lumenize_sim.world.host import app_line
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World
@@ -113,7 +114,7 @@ class CallNetwork:
             data["method"], data["args"] = describe_chain(args[0].chain)
         else:
             data["args"] = [render(a) for a in args]
-        return world.record("send", caller.name, label, data)
+        return world.record("send", caller.name, label, data, where=app_line())
 
     def transmit(
         self,
@@ -148,7 +149,7 @@ class CallNetwork:
             actor = caller.actor
 
             def fire() -> None:
-                world.cause = reply_cause
+                world.deliver(actor.name, reply_label, reply_cause)
                 arrived(reply_label, result)
 
             kernel.post(Event(reply_label, actor, fire, receiver=actor.name, delay_limit_us=self.limit_us))

@@ -169,7 +169,7 @@ class _Drive:
             data: dict[str, Any] = {"outcome": kind}
             if error is not None:
                 data.update(error_data(error, text=isinstance(error, AssertionError) or None))
-            recorder.add("verdict", "world", "verdict", -1, data)
+            world.record("verdict", "world", "verdict", data)
             self.trace = recorder.close({"scenario": self.scenario.name, "seed": world.seed, "python": platform.python_version()})
         world.closed = True
         for machine in world.machines:

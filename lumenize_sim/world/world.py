@@ -23,6 +23,7 @@ from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.storage import ConnectionPool
 from lumenize_sim.objects.strand import Owner, strand_var
 from lumenize_sim.trace.recorder import Recorder
+from lumenize_sim.world.attributes import PendingReads
 from lumenize_sim.world.clients import connect_client
 from lumenize_sim.world.entry import Entry
 from lumenize_sim.world.host import ObjectHostOf, SimHost
@@ -75,6 +76,7 @@ class World:
         self.errors_logged: list[str] = []
         self.app_failure: BaseException | None = None
         self.marks: dict[str, bool] = {}
+        self.reads = PendingReads()
         self.host = SimHost(self)
         self.calls = CallNetwork(self)
         self.sockets = Sockets(self)
@@ -270,10 +272,14 @@ class World:
         recorder = self._recorder
         if recorder is None:
             return -1
-        n = recorder.add(kind, actor, label, self.cause if cause < 0 else cause, data, where)
-        if kind in ("deliver", "turn", "resume"):
+        if kind in ("deliver", "turn", "resume", "verdict"):
+            for by, name, strand, line in self.reads.changed():
+                written = {"key": f"attr:{name}", "op": "attr-change", "store": "attr", "strand": strand}
+                recorder.add("write", by, strand, self.cause, written, line)
+            n = recorder.add(kind, actor, label, self.cause if cause < 0 else cause, data, where)
             self.cause = n
-        return n
+            return n
+        return recorder.add(kind, actor, label, self.cause if cause < 0 else cause, data, where)
 
     def deliver(self, actor: str, label: str, cause: int) -> None:
         """An event arrives."""
