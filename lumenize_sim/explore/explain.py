@@ -37,6 +37,10 @@ def explain(trace: Trace, choices: Sequence[Choice]) -> Finding | None:
         return tree.in_words(stale[0])
     orders = [choice for choice in choices if choice.kind == "order"]
     for choice in orders:
+        for finding in stale:
+            if {finding.first.event, finding.second.event} == {choice.pick, choice.over}:
+                return tree.in_words(finding)
+    for choice in orders:
         found = tree.meeting(choice)
         if found is not None:
             return found
@@ -48,6 +52,9 @@ def explain(trace: Trace, choices: Sequence[Choice]) -> Finding | None:
     for choice in choices:
         if choice.kind == "fault":
             target = choice.label.rpartition("%")[0]
+            lost = tree.lost_continuation(target, choice)
+            if lost is not None:
+                return lost
             return tree.pair("fault", target, choice.pick, tree.before(target, choice.pick), choice.label, choice.describe())
         if choice.kind == "delay":
             receiver = next((e.actor for e in trace.events if e.kind == "deliver" and e.label == choice.site), "?")
@@ -142,6 +149,26 @@ class _Descent:
             return Access(label, None, "event", -1, actor)
         where = next((e.where for e in self.trace.events if e.where and (e.get("strand") == label or e.label == label)), None)
         return Access(label, where, found.kind, found.n, actor)
+
+    def lost_continuation(self, target: str, choice: Choice) -> Finding | None:
+        """A call that was not answered yet when its caller lost its memory."""
+        events = self.trace.events
+        fell = next((e for e in events if e.kind == "fault" and e.actor == target and e.get("kind") == choice.pick), None)
+        if fell is None:
+            return None
+        for call in reversed(events[: fell.n]):
+            if call.kind != "send" or call.actor != target:
+                continue
+            answer = next((e for e in events if e.label == f"{call.label}/r" and e.kind == "deliver"), None)
+            if answer is not None and answer.n < fell.n:
+                continue
+            message = (
+                f"lost continuation: {target} lost its memory ({choice.pick}) while it waited for {call.get('method')} of {call.get('to')}; "
+                f"the reply found nobody\n  called at {call.where or '?'}"
+            )
+            first = Access(call.label, call.where, "send", call.n, target)
+            return Finding("lost-continuation", target, str(call.get("method")), first, Access(choice.label, None, choice.pick, fell.n, target), message)
+        return None
 
     def before(self, target: str, kind: str) -> str:
         """The last event at ``target`` before the fault fell."""

@@ -119,6 +119,9 @@ class ObjectHost(Protocol):
     def cause(self) -> int:
         """The record of the trace that led to the event which happens now."""
 
+    def caused(self, effect: Callable[[], None]) -> Callable[[], None]:
+        """``effect`` for later, in the trace still brought about by what happens now."""
+
     def jitter(self) -> float:
         """For the retry of an alarm: 0 to 0.25 (AL-22)."""
 

@@ -155,14 +155,22 @@ class Incarnation:
         def done(result: Outcome) -> None:
             if self.owner.dead:
                 return
+
+            def answer() -> None:
+                # Owed until it really leaves: a caller whose answer is held when the instance dies hears that.
+                if self.inflight.pop(key, None) is not None:
+                    assert reply is not None
+                    reply(result)
+
             self.machine.ended(label, result)
             if ended is not None and self.unended.pop(key, None) is not None:
                 ended(result)
-            if reply is not None and self.inflight.pop(key, None) is not None:
-                if type(result) is outcome.Error and not self.machine.options.rpc_errors_wait:
-                    reply(result)  # OG-8: the path of an error does not wait for the gate
-                else:
-                    isolate.emit(lambda: reply(result))
+            if reply is None:
+                return
+            if type(result) is outcome.Error and not self.machine.options.rpc_errors_wait:
+                answer()  # OG-8: the path of an error does not wait for the gate
+            else:
+                isolate.emit(answer)
 
         isolate.take_turn(self.context(label, self.gate), handler, args, done)
 

@@ -246,6 +246,8 @@ class ObjectMachine:
             host.post_flush(label, lambda: self._flushed(incarnation, number), after_us)
 
     def _leave(self, incarnation: Incarnation, effect: Effect, after: int) -> None:
+        if after and self.host.tracing:
+            effect = self.host.caused(effect)
         if incarnation.output.emit(effect, after):
             effect()
         elif self.host.tracing:

@@ -8,7 +8,7 @@ from lumenize_sim.clone import RangeError
 from lumenize_sim.errors import AppError
 from lumenize_sim.objects import refusal
 
-__all__ = ["DISCONNECTED", "DurableObjectError", "across", "disconnected", "reset_error"]
+__all__ = ["DISCONNECTED", "DurableObjectError", "across", "disconnected", "fallen", "reset_error"]
 
 #: How a disconnect without a better text is shown (LC-41).
 DISCONNECTED = "Network connection lost."
@@ -43,8 +43,21 @@ def reset_error(message: str, *, overloaded: bool = False) -> DurableObjectError
     return DurableObjectError(message, durable_object_reset=True, overloaded=overloaded)
 
 
+def fallen(error: BaseException) -> BaseException:
+    """``error``, which broke an instance, as its direct caller sees it (LC-31, LC-45 b).
+
+    A copy: callers do not share an exception, whose traceback each of them would extend.
+    Class and message are kept; ``durable_object_reset`` is set, ``remote`` is not.
+    """
+    if isinstance(error, DurableObjectError):
+        return DurableObjectError(str(error), **{name: True for name in _PROPERTIES if getattr(error, name, False)})
+    copy = _copy(error)
+    copy.durable_object_reset = True  # type: ignore[attr-defined]  # the platform sets it on any error object
+    return copy
+
+
 def across(error: BaseException) -> BaseException:
-    """``error`` as it arrives on the other side of a call: a copy with ``remote`` (RPC-19, LC-45 d).
+    """``error``, which a method raised, as it arrives at the caller: a copy with ``remote`` (RPC-19, LC-45 d).
 
     Own properties and the cause stay behind, as before the enhanced serialisation; the class
     survives where it is one that both sides know.
@@ -54,15 +67,20 @@ def across(error: BaseException) -> BaseException:
             name: True for name in _PROPERTIES if getattr(error, name, False) and name != "durable_object_reset"
         }
         return DurableObjectError(str(error), **{**properties, "remote": True})
-    cls = type(error)
-    if cls in (refusal.Error, refusal.InvalidAccessError, RangeError):
-        copy: BaseException = cls(str(error))
-    elif cls.__module__ == "builtins":
-        try:
-            copy = cls(*error.args)
-        except TypeError:
-            copy = Exception(str(error))
-    else:
-        copy = Exception(f"{cls.__name__}: {error}")
+    copy = _copy(error)
     copy.remote = True  # type: ignore[attr-defined]  # the platform sets it on any error object
     return copy
+
+
+def _copy(error: BaseException) -> BaseException:
+    cls = type(error)
+    if cls in (refusal.InvalidAccessError, RangeError):
+        return cls(str(error))
+    if isinstance(error, refusal.Error):
+        return refusal.Error(str(error))
+    if cls.__module__ == "builtins" and issubclass(cls, Exception):
+        try:
+            return cls(*error.args)
+        except TypeError:
+            return Exception(str(error))
+    return Exception(f"{cls.__name__}: {error}")

@@ -152,6 +152,18 @@ class ObjectHostOf:
         """The record that led to the present event."""
         return self.world.cause
 
+    def caused(self, effect: Callable[[], None]) -> Callable[[], None]:
+        """``effect`` under the present cause."""
+        if not self.tracing:
+            return effect
+        world, cause = self.world, self.world.cause
+
+        def later() -> None:
+            world.cause = cause
+            effect()
+
+        return later
+
     def record_access(self, kind: str, key: str, strand: Any) -> None:
         """One access to storage, with the line of the app that makes it."""
         op = _OPS[kind]
@@ -160,17 +172,17 @@ class ObjectHostOf:
 
     def post(self, label: str, fire: Callable[[], None], *, cause: int = -1) -> None:
         """An event of this object."""
-        self.kernel.post(Event(label, self, fire, receiver=self.name))
+        self.kernel.post(Event(label, self, self.caused(fire), receiver=self.name))
 
     def post_at(self, label: str, fire: Callable[[], None], due_us: int, *, background: bool = False) -> TimerHandle:
         """A later event of this object."""
-        event = Event(label, self, fire, receiver=self.name, background=background)
+        event = Event(label, self, self.caused(fire), receiver=self.name, background=background)
         self.kernel.post_at(event, due_us)
         return _Cancellable(self, event)
 
     def post_flush(self, label: str, fire: Callable[[], None], after_us: int) -> None:
         """Flushes end in order (OG-20)."""
-        event = Event(label, self, fire, receiver=self.name)
+        event = Event(label, self, self.caused(fire), receiver=self.name)
         event.not_before_us = self.kernel.agenda.now_us + after_us
         self.kernel.post_on(self._flushes, event)
 

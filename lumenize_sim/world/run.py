@@ -46,6 +46,7 @@ class Outcome:
         virtual_s: how long it took in virtual time.
         faults: what went wrong, kind to count.
         marks: ``sometimes`` marks, name to whether seen.
+        logged: errors that nodes logged; often the first hint.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Outcome:
     virtual_s: float
     faults: dict[str, int]
     marks: dict[str, bool]
+    logged: list[str]
 
     @property
     def failed(self) -> bool:
@@ -125,6 +127,7 @@ def run_scenario(
         virtual_s=kernel.now_us / 1_000_000,
         faults=world.fault_counts,
         marks=world.marks,
+        logged=world.errors_logged,
     )
 
 

@@ -110,9 +110,11 @@ class FreeSeat:
     def _wake(self, task: Any) -> None:
         kernel = self.world.kernel
         label = self.world.wake_label(self.owner)
+        cause = self.world.cause
 
         def fire() -> None:
             if not self.owner.dead:
+                self.world.deliver(self.name, label, cause)
                 kernel.queue.begin_turn(self.owner)
                 kernel.queue.admit(task)
 
