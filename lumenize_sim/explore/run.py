@@ -221,7 +221,7 @@ def tasks_of(choices: tuple[Choice, ...] | list[Choice]) -> dict[str, int]:
     return {c.label: c.value for c in choices if c.kind == "task"}
 
 
-def census(scenario: Scenario, *, seed: int) -> tuple[Outcome, dict[tuple[str, str], int]]:
+def census(scenario: Scenario, *, seed: int) -> tuple[Outcome, dict[tuple[str, str], list[int]]]:
     """The world without surprises, and the boundaries at which something could have gone wrong."""
     plan = FaultPlan(census=True)
     outcome, _ = guided(scenario, None, seed=seed, faults=plan)

@@ -22,17 +22,18 @@ class FaultPlan:
 
     Attributes:
         fired: the faults that happened, in order.
-        census: boundaries met so far, ``(kind, target)`` to count.
+        census: boundaries met so far, ``(kind, target)`` to the numbers of those where something could happen.
         quiet: no more faults from here on.
     """
 
-    __slots__ = ("_active", "_planned", "_targets", "census", "fired", "quiet")
+    __slots__ = ("_active", "_counts", "_planned", "_targets", "census", "fired", "quiet")
 
     def __init__(self, planned: Mapping[str, int] | None = None, *, census: bool = False) -> None:
         self._planned = dict(planned or {})
         self._targets = {label.rpartition("%")[0] for label in self._planned}
         self._active = census or bool(self._planned)
-        self.census: dict[tuple[str, str], int] = {}
+        self.census: dict[tuple[str, str], list[int]] = {}
+        self._counts: dict[tuple[str, str], int] = {}
         self.fired: list[Choice] = []
         self.quiet = False
 
@@ -54,9 +55,15 @@ class FaultPlan:
         if not self._active:
             return 0
         place = (kind, target)
-        nth = self.census.get(place, 0)
-        self.census[place] = nth + 1
-        if not self._planned or self.quiet or not possible:
+        nth = self._counts.get(place, 0)
+        self._counts[place] = nth + 1
+        if not possible:
+            return 0
+        if place in self.census:
+            self.census[place].append(nth)
+        else:
+            self.census[place] = [nth]
+        if not self._planned or self.quiet:
             return 0
         label = fault_label(kind, target, nth)
         value = self._planned.get(label, 0)

@@ -170,7 +170,7 @@ class Incarnation:
             if type(result) is outcome.Error and not self.machine.options.rpc_errors_wait:
                 answer()  # OG-8: the path of an error does not wait for the gate
             else:
-                isolate.emit(answer)
+                isolate.emit(answer, answer=True)
 
         isolate.take_turn(self.context(label, self.gate), handler, args, done)
 

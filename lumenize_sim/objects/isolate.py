@@ -46,11 +46,15 @@ class Isolate(Protocol):
     def resume(self, wait: Pending[Any], result: Outcome) -> None:
         """Resume whoever awaits ``wait``, in a turn that the machine has begun."""
 
-    def emit(self, effect: Effect) -> None:
-        """An effect came out of the running turn."""
+    def emit(self, effect: Effect, *, answer: bool = False) -> None:
+        """An effect came out of the running turn; ``answer``: it answers the call that began the turn."""
 
     def effects(self) -> list[tuple[Effect, bool]]:
-        """What came out since the last call: the effect, and whether a write of this very turn preceded it."""
+        """What came out since the last call: the effect, and whether a write of this very turn preceded it.
+
+        Answers come first: a call needs a hop more than an answer (IG-14, RPC-1a), so where nothing
+        else decides, the answer of a turn is ahead of the calls it made.
+        """
 
     @property
     def pending(self) -> int:
@@ -72,7 +76,7 @@ class PythonIsolate:
         interrupt: hears Ctrl-C that reached node code.
     """
 
-    __slots__ = ("_effects", "_interrupt", "_make", "_owner", "_wrote", "instance", "pending")
+    __slots__ = ("_answers", "_effects", "_interrupt", "_make", "_owner", "_wrote", "instance", "pending")
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class PythonIsolate:
         self._wrote = wrote
         self._interrupt = interrupt
         self._effects: list[tuple[Effect, bool]] = []
+        self._answers = 0
         self.instance: Any = None
         self.pending = 0
 
@@ -154,9 +159,13 @@ class PythonIsolate:
         """Settle ``wait``."""
         wait.settle(result)
 
-    def emit(self, effect: Effect) -> None:
+    def emit(self, effect: Effect, *, answer: bool = False) -> None:
         """Keep ``effect`` until the turn ends."""
-        self._effects.append((effect, self._wrote()))
+        if answer:
+            self._effects.insert(self._answers, (effect, self._wrote()))
+            self._answers += 1
+        else:
+            self._effects.append((effect, self._wrote()))
 
     def emit_first(self, effect: Effect) -> None:
         """Run ``effect`` when the turn is over, whatever the output gate does."""
@@ -167,4 +176,5 @@ class PythonIsolate:
         effects = self._effects
         if effects:
             self._effects = []
+            self._answers = 0
         return effects

@@ -9,7 +9,7 @@ run without faults, the census.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -74,12 +74,13 @@ class Faults:
         """The inverse of `to_json`."""
         return cls(kinds=tuple(data["kinds"]), at_most=data["at_most"], targets=tuple(data["targets"]))
 
-    def draw(self, generator: random.Random, census: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    def draw(self, generator: random.Random, census: Mapping[tuple[str, str], Sequence[int]]) -> dict[str, int]:
         """A plan: label to value.
 
         The kind is drawn first, then the target, then the boundary, so that rare
-        boundaries are not drowned by frequent ones.  Boundaries a little beyond the
-        census are possible, because schedules differ from the one that was counted.
+        boundaries are not drowned by frequent ones.  Most are boundaries at which it was
+        possible in the run that was counted; some are others, also a little beyond, because
+        schedules differ from that run.
         """
         plan: dict[str, int] = {}
         if not self or not census:
@@ -87,13 +88,16 @@ class Faults:
         for _ in range(generator.randrange(self.at_most + 1)):
             kind = generator.choice(self.kinds)
             places = [
-                (target, count)
-                for (k, target), count in sorted(census.items())
+                (target, possible)
+                for (k, target), possible in sorted(census.items())
                 if k == kind and (not self.targets or target.startswith(self.targets))
             ]
             if not places:
                 continue
-            target, count = generator.choice(places)
-            nth = generator.randrange(count + 1 + count // 4)
+            target, possible = generator.choice(places)
+            if generator.random() < 0.75:
+                nth = generator.choice(possible)
+            else:
+                nth = generator.randrange(possible[-1] + 2 + possible[-1] // 4)
             plan[fault_label(kind, target, nth)] = 1 + generator.randrange(KINDS[kind][0] - 1)
         return plan
