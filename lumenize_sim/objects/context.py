@@ -53,11 +53,13 @@ class DurableObjectState:
         """Keep ``awaitable`` going.  Its failure is logged and changes nothing (RPC-23)."""
         self._incarnation.spawn_background(awaitable)
 
-    def abort(self, reason: object = None) -> NoReturn:
+    def abort(self, reason: object = None, *, retry_alarm: bool = True) -> NoReturn:
         """Reset this instance; never returns (LC-32).
 
         Nothing of the instance has an effect afterwards.  Python runs ``finally`` blocks
         of the frames that are on the stack now; the platform would not.
+
+        ``retry_alarm`` False abandons the alarm whose handler runs (AL-26).
         """
         if reason is None:
             text = "Application called abort() to reset Durable Object."
@@ -66,7 +68,7 @@ class DurableObjectState:
         else:
             text = str(reason)
         if not self._incarnation.dead:
-            self._machine.reset(reset_error(text), kind="abort")
+            self._machine.abort(reset_error(text), retry_alarm=retry_alarm)
         raise InstanceGone
 
     def accept_web_socket(self, ws: WebSocket, tags: Sequence[str] = ()) -> None:
@@ -96,7 +98,7 @@ class DurableObjectState:
         return self._machine.sockets.get_web_socket_auto_response_timestamp(ws)
 
     def set_timeout(self, callback: Callable[[], Any], delay_s: float = 0.0) -> Any:
-        """Run ``callback`` as one turn after ``delay_s``; returns a handle with ``cancel()`` (TM-3)."""
+        """Run ``callback``, which may be async, as one turn after ``delay_s``; returns a handle with ``cancel()`` (TM-3)."""
         return self.host.set_timer(self.owner, delay_s, callback)
 
     def socket(self, record: SocketRecord) -> WebSocket:

@@ -19,19 +19,61 @@ from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.isolate import Effect, PythonIsolate, is_awaitable
 from lumenize_sim.objects.output_gate import OutputGate
 from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.rpc_errors import reset_error
+from lumenize_sim.objects.rpc_errors import across, reset_error
 from lumenize_sim.objects.storage import AccessKind, StorageTransaction, StoreHooks
 from lumenize_sim.objects.strand import Owner, Strand, strand_var
-from lumenize_sim.objects.timers import OwnerTimers
+from lumenize_sim.objects.timers import OwnerTimers, Timer
 from lumenize_sim.objects.websocket import SocketRecord, emit_var
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.context import DurableObjectState
     from lumenize_sim.objects.machine import ObjectMachine
 
-__all__ = ["Incarnation"]
+__all__ = ["Ended", "Incarnation", "Reply"]
 
 Reply = Callable[[Outcome], None]
+#: Hears how a handler ended; may answer with an effect that makes the end known outside.
+Ended = Callable[[Outcome], "Effect | None"]
+
+
+class _Answer:
+    """A reply on its way through the output gate.
+
+    Owed until it really leaves: a caller whose answer is held when the instance dies hears that.
+    """
+
+    __slots__ = ("inflight", "key", "result")
+
+    def __init__(self, inflight: dict[int, Reply], key: int, result: Outcome) -> None:
+        self.inflight = inflight
+        self.key = key
+        self.result = result
+
+    def __call__(self) -> None:
+        reply = self.inflight.pop(self.key, None)
+        if reply is not None:
+            reply(self.result)
+
+    def hold(self) -> None:
+        """It has to wait: later changes of the result are not to be seen (RPC-6)."""
+        snapshot = getattr(self.inflight.get(self.key), "snapshot", None)
+        if snapshot is not None:
+            self.result = snapshot(self.result)
+
+
+class _End:
+    """The end of a handler on its way through the output gate."""
+
+    __slots__ = ("effect", "key", "unended")
+
+    def __init__(self, unended: dict[int, Ended], key: int, effect: Effect) -> None:
+        self.unended = unended
+        self.key = key
+        self.effect = effect
+
+    def __call__(self) -> None:
+        if self.unended.pop(self.key, None) is not None:
+            self.effect()
 
 
 class Incarnation:
@@ -45,7 +87,7 @@ class Incarnation:
         inflight: replies owed to callers, in order of arrival.
         outgoing: calls of this instance that have not been answered.
         following: turns that own the lock already: continuations of sections, and what the gate granted.
-        unended: who hears, in the turn itself, how a handler ended.
+        unended: who hears how a handler ended, until the end is durable.
         closed_sockets: to be taken off the list when the turn ends (WS-5).
         state: ``ctx``, once the constructor has begun.
     """
@@ -63,9 +105,11 @@ class Incarnation:
         self.outgoing = 0
         self.waits = 0
         self.following: deque[Arrival] = deque()
-        self.unended: dict[int, Reply] = {}
+        self.unended: dict[int, Ended] = {}
         self.closed_sockets: list[SocketRecord] = []
+        self.asked_syncs: list[Callable[[], None]] = []
         self._syncs: deque[tuple[int, Callable[[], None]]] = deque()
+        self._section_timers: dict[str, TimerHandle] = {}
         self.timers = OwnerTimers(self._arm)
         self.store = machine.open_store(self)
         self.isolate = PythonIsolate(
@@ -111,14 +155,20 @@ class Incarnation:
         # The number of the incarnation keeps labels apart after a reset.
         return self.machine.host.post_at(f"{self.machine.name}!timer{self.number}#{nth}", fire, due_us)
 
-    def set_timer(self, due_us: int, callback: Callable[[], None], section: Gate[Arrival]) -> TimerHandle:
-        """Run ``callback`` as a turn that re-enters ``section`` (TM-5)."""
+    def set_timer(self, due_us: int, callback: Callable[[], Any], section: Gate[Arrival]) -> TimerHandle:
+        """Run ``callback`` in the caller's context, as a turn that re-enters ``section`` (TM-5).
+
+        It may be async.  What it raises is logged and changes nothing (LC-30).
+        """
         machine = self.machine
         strand = strand_var.get()
+        context = copy_context()
+        timer: Timer
 
         def turn() -> None:
-            callback()
-            self.timers.changed()
+            if not timer.cancelled:
+                self.isolate.take_turn(context, callback, (), self.background_ended)
+            self.timers.passed()
 
         def fired() -> None:
             label = f"{machine.name}!timer{self.number}"
@@ -126,7 +176,8 @@ class Incarnation:
             arrival.strand = strand.event if strand is not None else None
             machine.arrive(arrival)
 
-        return self.timers.set(due_us, fired)
+        timer = self.timers.set(due_us, fired)
+        return timer
 
     # -- calls in --------------------------------------------------------------------
 
@@ -137,12 +188,14 @@ class Incarnation:
         args: tuple[Any, ...],
         reply: Reply | None,
         *,
-        ended: Reply | None = None,
+        ended: Ended | None = None,
     ) -> None:
         """Begin a handler in the present turn.
 
-        ``reply`` hears the outcome when the output gate lets it; ``ended`` in the turn in
-        which the handler ends, or when the instance dies before.
+        ``reply`` hears the outcome when the output gate lets it, or that the instance died
+        before.  ``ended`` is asked in the turn in which the handler ends, or told that the
+        instance died; where it answers with an effect, that effect is the end, and death
+        before it leaves is still told.
         """
         key = self._calls
         self._calls += 1
@@ -155,19 +208,22 @@ class Incarnation:
         def done(result: Outcome) -> None:
             if self.owner.dead:
                 return
-
-            def answer() -> None:
-                # Owed until it really leaves: a caller whose answer is held when the instance dies hears that.
-                if self.inflight.pop(key, None) is not None:
-                    assert reply is not None
-                    reply(result)
-
             self.machine.ended(label, result)
-            if ended is not None and self.unended.pop(key, None) is not None:
-                ended(result)
+            if self.owner.dead:
+                return
+            if ended is not None:
+                effect = ended(result)
+                if effect is None:
+                    del self.unended[key]
+                else:
+                    isolate.emit(_End(self.unended, key, effect))
             if reply is None:
                 return
-            if type(result) is outcome.Error and not self.machine.options.rpc_errors_wait:
+            failed = type(result) is outcome.Error
+            if failed:
+                result = outcome.Error(across(result.error))
+            answer = _Answer(self.inflight, key, result)
+            if failed and handler != "fetch" and not self.machine.options.rpc_errors_wait:
                 answer()  # OG-8: the path of an error does not wait for the gate
             else:
                 isolate.emit(answer, answer=True)
@@ -209,11 +265,9 @@ class Incarnation:
         section, granted = parent.enter(arrival)
         assert not granted, "the calling turn holds the lock (IG-19)"
         arrival.gate = section
-        timer: TimerHandle | None = None
 
         def run() -> None:
-            nonlocal timer
-            timer = machine.host.post_at(f"{label}/timeout", timed_out, machine.host.now_us() + SECTION_TIMEOUT_S * 1_000_000)
+            self._section_timers[label] = machine.host.post_at(f"{label}/timeout", timed_out, machine.host.now_us() + SECTION_TIMEOUT_S * 1_000_000)
             inner = context.copy()
             inner.run(strand_var.set, Strand(self.owner, label, section))
             self.isolate.take_turn(inner, callback, (), ended)
@@ -225,11 +279,12 @@ class Incarnation:
         def ended(result: Outcome) -> None:
             if self.owner.dead:
                 return
-            assert timer is not None
-            timer.cancel()
+            self._section_timers.pop(label).cancel()
             machine.ended(label, result)
+            if self.owner.dead:
+                return
             if type(result) is outcome.Error and resets:
-                machine.reset(_broken_by(result.error))
+                machine.reset(result.error)
                 return
             adopter = section.succeed()
             after = Arrival("section-end", f"{label}/end", adopter, lambda: self.isolate.resume(pending, result))
@@ -257,8 +312,8 @@ class Incarnation:
         label = f"{self.machine.name}!sync{self.number}#{self._sections}"
         self._sections += 1
 
-        def due() -> None:
-            # Runs when the turn is over: the writes of this very turn are commits by then.
+        def asked() -> None:
+            # When the turn is over: the writes of this very turn are commits by then.
             number = self.store.durable.number
 
             def tell() -> None:
@@ -269,8 +324,21 @@ class Incarnation:
             else:
                 tell()
 
-        self.isolate.emit_first(due)
+        self.asked_syncs.append(asked)
         return pending
+
+    def turn_over(self) -> None:
+        """What the turn asked `sync` for is known now."""
+        asked, self.asked_syncs = self.asked_syncs, []
+        for ask in asked:
+            ask()
+
+    def drop(self) -> None:
+        """It is dead: call off what it waits for in time."""
+        self.timers.drop()
+        for timer in self._section_timers.values():
+            timer.cancel()
+        self._section_timers.clear()
 
     def synced(self, number: int) -> None:
         """Commits up to ``number`` are durable."""
@@ -299,14 +367,13 @@ class Incarnation:
 
         def done(result: Outcome) -> None:
             self.waits -= 1
-            if type(result) is outcome.Error:
-                self.machine.log("error", "wait_until failed", {"error": str(result.error)})
+            self.background_ended(result)
 
         self.waits += 1
         self.isolate.take_turn(copy_context(), lambda: awaitable, (), done)
 
-
-def _broken_by(error: BaseException) -> BaseException:
-    """The error of a failed section as callers see it: class and message kept, ``durable_object_reset`` set (IG-20)."""
-    error.durable_object_reset = True  # type: ignore[attr-defined]  # the platform sets it on any error object
-    return error
+    def background_ended(self, result: Outcome) -> None:
+        """Something that nobody awaits has ended; a failure is logged and changes nothing (LC-30)."""
+        if type(result) is outcome.Error and not self.owner.dead:
+            error = result.error
+            self.machine.log("error", "unhandled", {"error": f"{type(error).__name__}: {error}"})

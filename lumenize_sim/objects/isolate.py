@@ -150,7 +150,9 @@ class PythonIsolate:
             self.pending -= 1
             done(outcome.Error(error))
         except BaseException as error:
-            self._interrupt(error)
+            # A nursery wraps what comes out of its children, and what ended the instance as well.
+            if not isinstance(error, BaseExceptionGroup) or error.split(InstanceGone)[1] is not None:
+                self._interrupt(error)
         else:
             self.pending -= 1
             done(outcome.Value(value))
@@ -166,10 +168,6 @@ class PythonIsolate:
             self._answers += 1
         else:
             self._effects.append((effect, self._wrote()))
-
-    def emit_first(self, effect: Effect) -> None:
-        """Run ``effect`` when the turn is over, whatever the output gate does."""
-        self._effects.append((effect, False))
 
     def effects(self) -> list[tuple[Effect, bool]]:
         """What came out of the turn."""

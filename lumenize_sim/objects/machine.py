@@ -19,15 +19,24 @@ from typing import Any
 import attrs
 import outcome
 
-from lumenize_sim.objects.alarm import AlarmPhase, AlarmScheduler, Arming, Failure, arming
+from lumenize_sim.objects.alarm import (
+    HANDLER_TIMEOUT_MESSAGE,
+    HANDLER_TIMEOUT_S,
+    AlarmScheduler,
+    Arming,
+    Failure,
+    arming,
+)
 from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.context import DurableObjectState
 from lumenize_sim.objects.host import Host, ObjectHost, TimerHandle
 from lumenize_sim.objects.ids import DurableObjectId
-from lumenize_sim.objects.incarnation import Incarnation, Reply
-from lumenize_sim.objects.isolate import Effect
+from lumenize_sim.objects.incarnation import Ended, Incarnation, Reply
+from lumenize_sim.objects.isolate import Effect, InstanceGone
 from lumenize_sim.objects.pending import Outcome
-from lumenize_sim.objects.rpc_errors import disconnected, reset_error
+from lumenize_sim.objects.reach import refusal_of
+from lumenize_sim.objects.refusal import Error
+from lumenize_sim.objects.rpc_errors import across, disconnected, fallen, reset_error
 from lumenize_sim.objects.storage import ConnectionPool, Durable, Storage, StorageError, Store
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.objects.websocket import HibernationRegistry, SocketRecord, SocketState
@@ -62,6 +71,20 @@ class _LateGenerator:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._host.random(self._owner), name)
+
+
+class _ByFetch:
+    """The reply to a stub's ``fetch``: a reset is ``remote`` as well there (LC-45 a)."""
+
+    __slots__ = ("reply",)
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+    def __call__(self, result: Outcome) -> None:
+        if type(result) is outcome.Error and getattr(result.error, "durable_object_reset", False):
+            result.error.remote = True  # type: ignore[attr-defined]  # the platform sets it on any error object
+        self.reply(result)
 
 
 class ObjectMachine:
@@ -102,10 +125,12 @@ class ObjectMachine:
         self.scheduler = AlarmScheduler()
         self._alarm_timer: TimerHandle | None = None
         self._alarms = 0
+        self._alarm_limit: TimerHandle | None = None
+        self._abandon_alarm = False
+        self._reset_kind = ""
         self.incarnations = 0
         self._turn: Arrival | None = None
         self._alarm_ms = self.durable.alarm_ms
-        self._constructor_error: BaseException | None = None
         if self.durable.alarm_ms is not None:
             self.scheduler.schedule(self.durable.alarm_ms)
 
@@ -117,9 +142,9 @@ class ObjectMachine:
         if incarnation is None:
             incarnation = self._wake_up()
             if incarnation is None:
-                assert self._constructor_error is not None
+                assert self.last_reset is not None
                 if arrival.fail is not None:
-                    arrival.fail(self._constructor_error)
+                    arrival.fail(self.last_reset)
                 return
         if arrival.gate is None:
             arrival.gate = incarnation.gate
@@ -127,13 +152,25 @@ class ObjectMachine:
             self._begin(incarnation, arrival)
 
     def call(self, label: str, handler: str, args: tuple[Any, ...], reply: Reply, *, cause: int = -1) -> None:
-        """A call arrives; ``reply`` hears its outcome."""
+        """A call arrives; ``reply`` hears its outcome.  The handler ``"fetch"`` is the HTTP one."""
+        refused = refusal_of(self.cls, handler)
+        fetched = handler == "fetch"
 
         def run() -> None:
-            assert self.incarnation is not None
-            self.incarnation.invoke(label, handler, args, reply)
+            incarnation = self.incarnation
+            assert incarnation is not None
+            if refused is None:
+                incarnation.invoke(label, handler, args, answer)
+            else:
+                # By the callee, whose constructor has run: so it is remote (RPC-13, RPC-20).
+                error = Error(refused) if fetched else TypeError(refused)
+                incarnation.isolate.emit(lambda: reply(outcome.Error(across(error))), answer=True)
 
-        self.arrive(Arrival("call", label, None, run, lambda error: reply(outcome.Error(error)), cause))
+        def fail(error: BaseException) -> None:
+            answer(outcome.Error(fallen(error)))
+
+        answer = _ByFetch(reply) if fetched else reply
+        self.arrive(Arrival("fetch" if fetched else "call", label, None, run, fail, cause))
 
     def socket_message(self, label: str, record: SocketRecord, data: str | bytes, *, cause: int = -1) -> None:
         """A frame arrives on a hibernatable socket.  An auto-response does not wake the object (WS-20)."""
@@ -156,7 +193,11 @@ class ObjectMachine:
             if kind == "close":
                 record.apply("peer close" if args[2] else "lose")
             if incarnation.isolate.handles(handler):
-                incarnation.invoke(label, handler, (self.sockets.wrapper(record), *args), None)
+
+                def ended(result: Outcome) -> None:
+                    incarnation.background_ended(result)  # WS-13
+
+                incarnation.invoke(label, handler, (self.sockets.wrapper(record), *args), None, ended=ended)
             if kind == "close":
                 # WS-5: listed during the first turn of the handler, gone afterwards.
                 incarnation.closed_sockets.append(record)
@@ -178,7 +219,10 @@ class ObjectMachine:
         if host.tracing:
             kind = "resume" if arrival.kind in ("resume", "section-end", "wake", "timer") else "turn"
             host.record(kind, arrival.strand or arrival.label, None, arrival.cause)
-        arrival.run()
+        try:
+            arrival.run()
+        except InstanceGone:
+            return  # what user code called back into has ended the instance (LC-32)
 
     def end_turn(self) -> bool:
         """No task of the turn can go on.  True when the next granted turn has begun."""
@@ -200,6 +244,8 @@ class ObjectMachine:
                 self._leave(incarnation, effect, snapshot)
         if self.incarnation is not incarnation:
             return False
+        if incarnation.asked_syncs:
+            incarnation.turn_over()
         following = incarnation.following
         if granted is not None:
             following.append(granted)
@@ -219,7 +265,7 @@ class ObjectMachine:
         try:
             number = store.commit()
         except StorageError as error:
-            self.reset(error, kind="constraint")
+            self.reset(reset_error(str(error)), kind="constraint")
             return
         if number is None:
             for effect, _ in effects:
@@ -246,6 +292,10 @@ class ObjectMachine:
             host.post_flush(label, lambda: self._flushed(incarnation, number), after_us)
 
     def _leave(self, incarnation: Incarnation, effect: Effect, after: int) -> None:
+        if after:
+            hold = getattr(effect, "hold", None)
+            if hold is not None:
+                hold()
         if after and self.host.tracing:
             effect = self.host.caused(effect)
         if incarnation.output.emit(effect, after):
@@ -264,6 +314,8 @@ class ObjectMachine:
                 self.host.record("output-released", f"{self.name}!held", {"commit": number})
             effect()
         incarnation.synced(number)
+        if not incarnation.dead and not incarnation.inflight and not incarnation.gate.locks:
+            self.host.idle()
 
     def _flush_failed(self, incarnation: Incarnation, number: int) -> None:
         if not incarnation.dead:
@@ -285,9 +337,10 @@ class ObjectMachine:
             try:
                 incarnation.isolate.construct(incarnation.context(label, incarnation.gate))
             except Exception as error:
-                self._constructor_error = error
-                error.durable_object_reset = True  # type: ignore[attr-defined]  # LC-31; set on any error object
-                self.reset(error, kind="constructor")
+                self.reset(error, kind="constructor")  # LC-31
+            else:
+                if not incarnation.dead:
+                    incarnation.state.storage.has_alarm_handler = incarnation.isolate.handles("alarm")
 
         arrival = Arrival("start", label, incarnation.gate, construct)
         incarnation.gate.arrive(arrival)
@@ -308,8 +361,7 @@ class ObjectMachine:
         """``ctx.storage`` of a new incarnation."""
         return Storage(
             incarnation.store,
-            now_ms=self.host.host.now_ms,
-            has_alarm_handler=callable(getattr(self.cls, "alarm", None)),
+            now_ms=self.host.host.now_ms,  # the constructor may set an alarm whatever the class has (AL-3)
         )
 
     def make_instance(self, incarnation: Incarnation) -> Callable[[], Any]:
@@ -327,9 +379,15 @@ class ObjectMachine:
 
     def reset(self, error: BaseException, *, kind: str = "reset") -> None:
         """Memory, unflushed writes and sockets are lost; callers see ``error`` (LC-31 to LC-35)."""
-        self._end(error, kind, cut=True, crash=True)
         self.generation += 1
         self.last_reset = error
+        self._end(error, kind, cut=True, crash=True)
+
+    def abort(self, error: BaseException, *, retry_alarm: bool) -> None:
+        """`ctx.abort`: a reset, after which the alarm whose handler ran is retried or not (LC-32, AL-26)."""
+        self._abandon_alarm = not retry_alarm
+        self.reset(error, kind="abort")
+        self._abandon_alarm = False
 
     def evict(self) -> bool:
         """Become inactive: memory and sockets are lost, storage is kept (LC-15).  False where the object is busy."""
@@ -350,9 +408,9 @@ class ObjectMachine:
         """The process is gone, in the middle of whatever it did."""
         if self.incarnation is None:
             return False
-        self._end(disconnected(), "reset", cut=True, crash=True)
         self.generation += 1
         self.last_reset = disconnected()
+        self._end(self.last_reset, "crash", cut=True, crash=True)
         return True
 
     def stop(self) -> None:
@@ -372,16 +430,15 @@ class ObjectMachine:
         host = self.host
         if host.tracing:
             host.record(kind if kind in ("evict", "hibernate") else "reset", f"{self.name}!{kind}#{incarnation.number}")
+        self._reset_kind = kind
         self.incarnation = None
         self._turn = None
         incarnation.owner.dead = True
         host.drop_ready()
-        incarnation.timers.drop()
+        incarnation.drop()
         queued = [*incarnation.following, *incarnation.gate.drop()]
         if crash:
             incarnation.store.crash()
-            if self.durable.alarm_ms != self._alarm_ms:
-                self._alarm_changed(self.durable.alarm_ms)
         else:
             incarnation.store.close()
         replies = list(incarnation.inflight.values())
@@ -397,9 +454,11 @@ class ObjectMachine:
             if arrival.fail is not None:
                 arrival.fail(error)
         for reply in replies:
-            reply(outcome.Error(error))
+            reply(outcome.Error(fallen(error)))
         for tell in ended:
             tell(outcome.Error(error))
+        if crash:
+            self._alarm_restored()
 
     def _idle(self, incarnation: Incarnation) -> bool:
         """Nothing is being handled here; calls it made may be under way (LC-19)."""
@@ -472,30 +531,62 @@ class ObjectMachine:
                 self._arm_alarm()
                 return
             store.arm()
+            self._alarm_limit = self.host.post_at(
+                f"{label}/limit",
+                lambda: self._alarm_overdue(incarnation),
+                self.host.now_us() + HANDLER_TIMEOUT_S * 1_000_000,
+                background=True,
+            )
             incarnation.invoke(label, "alarm", (info,), None, ended=lambda result: self._alarm_ended(incarnation, result))
 
-        self.arrive(Arrival("alarm", label, None, run, lambda error: self._alarm_ended(None, outcome.Error(error))))
+        self.arrive(Arrival("alarm", label, None, run, lambda error: self._alarm_failed(None, error)))
 
-    def _alarm_ended(self, incarnation: Incarnation | None, result: Outcome) -> None:
-        succeeded = type(result) is outcome.Value
-        if incarnation is not None and not incarnation.dead:
-            incarnation.store.disarm(succeeded=succeeded)
-            if succeeded:
-                # Reported only when the deletion is durable (AL-17); a failed flush means another run (AL-18).
-                incarnation.isolate.emit(self._alarm_succeeded)
-                return
-        if succeeded:
-            self._alarm_succeeded()
-            return
-        verdict = self.scheduler.fail(self.host.host.now_ms(), counted=True, jitter=self.host.jitter())
-        if verdict is Failure.ABANDONED and incarnation is not None and not incarnation.dead:
-            incarnation.store.set_alarm(None, True)
+    def _alarm_overdue(self, incarnation: Incarnation) -> None:
+        self._alarm_limit = None
+        if not incarnation.dead:
+            self.reset(reset_error(HANDLER_TIMEOUT_MESSAGE, overloaded=True), kind="alarm-timeout")
+
+    def _alarm_ended(self, incarnation: Incarnation, result: Outcome) -> Effect | None:
+        """The handler has ended, or its instance has before that was durable."""
+        if self._alarm_limit is not None:
+            self._alarm_limit.cancel()
+            self._alarm_limit = None
+        if type(result) is outcome.Error:
+            self._alarm_failed(incarnation, result.error)
+            return None
+        incarnation.store.disarm(succeeded=True)
+        # Reported only when the deletion is durable (AL-17); a failed flush means another run (AL-18).
+        return self._alarm_succeeded
+
+    def _alarm_failed(self, incarnation: Incarnation | None, error: BaseException) -> None:
+        alive = incarnation is not None and not incarnation.dead
+        if incarnation is not None and alive:
+            incarnation.store.disarm(succeeded=False)
+        if self._abandon_alarm:
+            verdict = self.scheduler.abandon()  # AL-26
+        else:
+            # AL-24: a lost process or a failed flush is nobody's fault.
+            counted = alive or self._reset_kind not in ("crash", "flush-failed")
+            verdict = self.scheduler.fail(self.host.host.now_ms(), counted=counted, jitter=self.host.jitter())
+        if verdict is Failure.ABANDONED:
+            if incarnation is not None and alive:
+                incarnation.store.set_alarm(None, True)
+            else:
+                self.durable.alarm_ms = self._alarm_ms = None
         self._arm_alarm()
 
     def _alarm_succeeded(self) -> None:
-        if self.scheduler.phase in (AlarmPhase.RUNNING, AlarmPhase.QUEUED):
-            self.scheduler.succeed()
-            self._arm_alarm()
+        self.scheduler.succeed()
+        self._arm_alarm()
+
+    def _alarm_restored(self) -> None:
+        """A crash has lost what was not durable: the scheduler follows what storage says (AL-10)."""
+        stored, scheduler = self.durable.alarm_ms, self.scheduler
+        before, self._alarm_ms = self._alarm_ms, stored
+        if stored == scheduler.scheduled_ms:
+            return  # waits for its time, or for the retry
+        if stored != before or scheduler.wake_ms is None:
+            self._alarm_changed(stored)
 
     # -- the rest ------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ def _copy(error: BaseException) -> BaseException:
     cls = type(error)
     if cls in (refusal.InvalidAccessError, RangeError):
         return cls(str(error))
-    if isinstance(error, refusal.Error):
+    if cls is refusal.Error or getattr(cls, "wire_name", None) == "Error":
         return refusal.Error(str(error))
     if cls.__module__ == "builtins" and issubclass(cls, Exception):
         try:

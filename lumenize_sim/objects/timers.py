@@ -1,7 +1,7 @@
 """Timers of one owner: strictly in order of due time, ties in order of creation (TM-4).
 
 Only the earliest one is armed with the host.  The next is armed when the callback of
-this one has begun, so that a timer held up at a gate delays all later ones, and
+this one has begun, so that a timer held up at a gate delays all later ones (TM-5), and
 other events may come between two that are due at the same time.
 """
 
@@ -13,10 +13,12 @@ from heapq import heappop, heappush
 
 from lumenize_sim.objects.host import TimerHandle
 
-__all__ = ["OwnerTimers"]
+__all__ = ["OwnerTimers", "Timer"]
 
 
-class _Timer:
+class Timer:
+    """One timer; ``cancelled`` also while it waits at the gate."""
+
     __slots__ = ("callback", "cancelled", "due_us", "timers")
 
     def __init__(self, timers: OwnerTimers, due_us: int, callback: Callable[[], None]) -> None:
@@ -26,7 +28,7 @@ class _Timer:
         self.cancelled = False
 
     def cancel(self) -> None:
-        """Call it off."""
+        """Call it off; possible until its callback begins."""
         if not self.cancelled:
             self.cancelled = True
             self.timers.changed()
@@ -39,33 +41,41 @@ class OwnerTimers:
         arm: ``arm(due_us, nth, fire)`` asks the host for one event.
     """
 
-    __slots__ = ("_arm", "_armed", "_fired", "_heap", "_next", "dead")
+    __slots__ = ("_arm", "_armed", "_fired", "_heap", "_next", "_passing", "dead")
 
     def __init__(self, arm: Callable[[int, int, Callable[[], None]], TimerHandle]) -> None:
         self._arm = arm
-        self._heap: list[tuple[int, int, _Timer]] = []
+        self._heap: list[tuple[int, int, Timer]] = []
         self._next = 0
         self._fired = 0
-        self._armed: tuple[_Timer, TimerHandle] | None = None
+        self._armed: tuple[Timer, TimerHandle] | None = None
+        self._passing = False
         self.dead = False
 
-    def set(self, due_us: int, callback: Callable[[], None]) -> TimerHandle:
+    def set(self, due_us: int, callback: Callable[[], None]) -> Timer:
         """A timer; ``callback`` is called when the host's event has happened.
 
-        Call `changed` when its turn has begun: only then is the next one armed.
+        Call `passed` when its turn has begun: only then is the next one armed.
         """
-        timer = _Timer(self, due_us, callback)
+        timer = Timer(self, due_us, callback)
         heappush(self._heap, (due_us, self._next, timer))
         self._next += 1
         self.changed()
         return timer
 
     def __len__(self) -> int:
-        """Timers that have not fired and were not called off."""
-        return sum(1 for _, _, timer in self._heap if not timer.cancelled)
+        """Timers whose callback has not begun and that were not called off."""
+        return sum(1 for _, _, timer in self._heap if not timer.cancelled) + self._passing
+
+    def passed(self) -> None:
+        """The callback of the timer that fired has begun."""
+        self._passing = False
+        self.changed()
 
     def changed(self) -> None:
-        """Have the earliest timer armed, and no other."""
+        """Have the earliest timer armed, and no other; none while one that fired waits at the gate."""
+        if self._passing:
+            return
         heap = self._heap
         while heap and heap[0][2].cancelled:
             heappop(heap)
@@ -87,12 +97,13 @@ class OwnerTimers:
             return
         timer = armed[0]
         heappop(self._heap)
-        timer.cancelled = True
+        self._passing = True
         timer.callback()
 
     def drop(self) -> None:
         """The owner is gone."""
         self.dead = True
+        self._passing = False
         self.changed()
         self._heap.clear()
 

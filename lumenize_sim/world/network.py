@@ -36,9 +36,9 @@ def snapshot(value: Any) -> Any:
 
 
 def snapshot_outcome(result: Outcome) -> Outcome:
-    """A result by value (RPC-6), an error as it arrives elsewhere (RPC-19)."""
+    """A result by value (RPC-6); the callee has made a copy of an error (RPC-19)."""
     if type(result) is outcome.Error:
-        return outcome.Error(across(result.error))
+        return result
     value = result.value
     cls = type(value)
     try:
@@ -50,7 +50,7 @@ def snapshot_outcome(result: Outcome) -> Outcome:
             return result
         return outcome.Value(snapshot(value))
     except Exception as error:
-        return outcome.Error(error)
+        return outcome.Error(across(error))
 
 
 class Caller(Protocol):
@@ -58,6 +58,8 @@ class Caller(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def receiver(self) -> str | None: ...
     @property
     def actor(self) -> Actor: ...
     def wait_for(self, label: str) -> tuple[Pending[Any], Callable[[str, Outcome], None]]: ...
@@ -91,22 +93,68 @@ class DispatcherOf:
         return pending
 
 
+class _Reply:
+    """The way back of one call."""
+
+    __slots__ = ("_arrived", "_caller", "_label", "_lost", "_network", "_replied", "callee")
+
+    def __init__(
+        self,
+        network: CallNetwork,
+        caller: Caller,
+        callee: str,
+        label: str,
+        arrived: Callable[[str, Outcome], None],
+        *,
+        lost: bool,
+    ) -> None:
+        self._network = network
+        self._caller = caller
+        self._label = label
+        self._arrived = arrived
+        self._lost = lost
+        self._replied = False
+        self.callee = callee
+
+    #: What a result is kept as while the output gate holds it (RPC-6).
+    snapshot = staticmethod(snapshot_outcome)
+
+    def __call__(self, result: Outcome) -> None:
+        network = self._network
+        world = network.world
+        if self._replied or world.closed:
+            return
+        self._replied = True
+        result = outcome.Error(disconnected()) if self._lost else snapshot_outcome(result)
+        caller, label = self._caller, self._label
+        cause = -1
+        if world.tracing:
+            cause = world.record("reply", self.callee, label, describe_outcome(self.callee, caller.name, result))
+        actor, arrived = caller.actor, self._arrived
+
+        def fire() -> None:
+            world.deliver(caller.name, label, cause)
+            arrived(label, result)
+
+        world.kernel.post(Event(label, actor, fire, receiver=caller.receiver, delay_limit_us=network.limit_us))
+
+
 class CallNetwork:
     """Carries calls between the actors of one world."""
 
     def __init__(self, world: World) -> None:
-        self._world = world
+        self.world = world
         self.limit_us = round(world.options.network.max_delay_s * 1_000_000)
 
     def target_name(self, stub: Stub | ServiceBinding) -> str:
         """The actor behind a stub."""
         if type(stub) is Stub:
-            return self._world.object_name(stub.binding, stub.id)
+            return self.world.object_name(stub.binding, stub.id)
         return stub.binding
 
     def record_send(self, caller: Caller, target: str, label: str, method: str, args: tuple[Any, ...]) -> int:
         """The trace of a call that leaves."""
-        world = self._world
+        world = self.world
         if not world.tracing:
             return -1
         data: dict[str, Any] = {"from": caller.name, "to": target, "method": method}
@@ -128,34 +176,13 @@ class CallNetwork:
         cause: int,
     ) -> None:
         """A call leaves its caller."""
-        world = self._world
+        world = self.world
         kernel = world.kernel
         lost = world.plan.at("lost-call", caller.name, 3) if world.plan else 0
         if lost:
             world.fault_fired("lost-call", caller.name, lost)
-        reply_label = f"{label}/r"
-        replied = False
-        callee = target
-
-        def reply(result: Outcome) -> None:
-            nonlocal replied
-            if replied or world.closed:
-                return
-            replied = True
-            result = snapshot_outcome(result) if lost != 2 else outcome.Error(disconnected())
-            reply_cause = -1
-            if world.tracing:
-                reply_cause = world.record("reply", callee, reply_label, describe_outcome(callee, caller.name, result))
-            actor = caller.actor
-
-            def fire() -> None:
-                world.deliver(actor.name, reply_label, reply_cause)
-                arrived(reply_label, result)
-
-            kernel.post(Event(reply_label, actor, fire, receiver=actor.name, delay_limit_us=self.limit_us))
-
+        reply = _Reply(self, caller, target, f"{label}/r", arrived, lost=lost == 2)
         if lost == 1:
-            lost = 0
             reply(outcome.Error(disconnected()))
             return
         if type(stub) is Stub:
@@ -174,7 +201,7 @@ class CallNetwork:
             event = Event(label, host, fire, receiver=target, delay_limit_us=self.limit_us)
         else:
             event = world.workers.invocation(stub.binding, label, method, args, reply, cause, self.limit_us)
-            callee = event.actor.name
+            reply.callee = event.actor.name
         if stub._link is None:
             stub._link = Link()
         kernel.post_on(stub._link, event)

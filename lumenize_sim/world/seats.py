@@ -34,12 +34,12 @@ class FreeSeat:
     def __init__(self, world: World, name: str, *, everything: bool = False) -> None:
         self.world = world
         self.name = name
-        self.receiver = None if everything else name
+        self.receiver: str | None = None if everything else name
         self.owner = Owner(name, self.spawn, self._wake)
         self.owner.seat = self
         self.timers = OwnerTimers(self._arm)
         self.housekeeping = OwnerTimers(self._arm_background)
-        self._base = copy_context()
+        self._base = world.blank
         self._calls: dict[str, int] = {}
         self.tasks = 0
 
@@ -135,17 +135,18 @@ class FreeSeat:
                 context.run(callback)
             except Exception as error:
                 self.world.app_error(self.name, "timer", error)
-            timers.changed()
+            timers.passed()
 
         return timers.set(due_us, fired)
 
     def _arm(self, due_us: int, nth: int, fire: Callable[[], None]) -> TimerHandle:
-        return self._post_at(f"{self.name}!timer#{nth}", due_us, fire, False)
+        return self.post_at(f"{self.name}!timer#{nth}", due_us, fire, False)
 
     def _arm_background(self, due_us: int, nth: int, fire: Callable[[], None]) -> TimerHandle:
-        return self._post_at(f"{self.name}!beat#{nth}", due_us, fire, True)
+        return self.post_at(f"{self.name}!beat#{nth}", due_us, fire, True)
 
-    def _post_at(self, label: str, due_us: int, fire: Callable[[], None], background: bool) -> TimerHandle:
+    def post_at(self, label: str, due_us: int, fire: Callable[[], None], background: bool) -> TimerHandle:
+        """A later event of this owner."""
         kernel = self.world.kernel
         event = Event(label, self, fire, receiver=self.receiver, background=background)
         kernel.post_at(event, due_us)
@@ -194,6 +195,7 @@ class ObjectSeat:
         self.world = world
         self.incarnation = incarnation
         self.name = incarnation.machine.name
+        self.receiver: str | None = self.name
         self.owner = incarnation.owner
         self.owner.seat = self
         self._calls = incarnation.machine.calls_made
@@ -239,8 +241,7 @@ class ObjectSeat:
         """Through the input gate."""
         strand = strand_var.get()
         section = strand.section if strand is not None and strand.owner is self.owner else self.incarnation.gate
-        context = copy_context()
-        return self.incarnation.set_timer(due_us, lambda: context.run(callback), section)
+        return self.incarnation.set_timer(due_us, callback, section)
 
     def deadline(self, due_us: int, expire: Callable[[], None]) -> TimerHandle:
         """A cancel scope's deadline is a timer of the object."""

@@ -304,7 +304,7 @@ class Sockets:
             world.fault_fired("half-open", target, 1)
             connection.silent = True
             seat = connection.seat
-            seat._post_at(f"{connection.id}/dead", self._kernel.now_us + round(HALF_OPEN_S * 1_000_000), lambda: self.cut(connection), False)
+            seat.post_at(f"{connection.id}/dead", self._kernel.now_us + round(HALF_OPEN_S * 1_000_000), lambda: self.cut(connection), False)
             return True
         return False
 
@@ -317,4 +317,4 @@ class Sockets:
             world.fault_fired("heal", target, 1)
             self._kernel.release(link)
 
-        connection.seat._post_at(f"{target}/heal", self._kernel.now_us + round(seconds * 1_000_000), heal, False)
+        connection.seat.post_at(f"{target}/heal", self._kernel.now_us + round(seconds * 1_000_000), heal, False)

@@ -10,8 +10,11 @@ import outcome
 
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.objects.isolate import PythonIsolate
-from lumenize_sim.objects.host import Host
+from lumenize_sim.objects.host import Host, TimerHandle
 from lumenize_sim.objects.pending import Outcome
+from lumenize_sim.objects.reach import refusal_of
+from lumenize_sim.objects.refusal import Error
+from lumenize_sim.objects.rpc_errors import across
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.trace.event import error_data
 from lumenize_sim.world.seats import FreeSeat
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from lumenize_sim.world.world import World
 
 __all__ = ["WorkerContext", "Workers"]
+
+#: What was given to `wait_until` may go on for so long after the response (RPC-22).
+_GRACE_S = 30
 
 
 @attrs.define(eq=False)
@@ -61,12 +67,22 @@ class Workers:
         seat = FreeSeat(world, f"{binding}~{label}")
         cls = world.app.bindings[binding]
         kept = 1  # the response, and everything given to wait_until
+        limit: TimerHandle | None = None
 
-        def let_go(_: Outcome | None = None) -> None:
+        def let_go(result: Outcome | None = None) -> None:
             nonlocal kept
             kept -= 1
+            if type(result) is outcome.Error:
+                error = f"{type(result.error).__name__}: {result.error}"
+                world.host.log(seat.owner, "error", "lumenize_sim.world", "unhandled", {"error": error})
             if not kept:
-                seat.finish()
+                finish()
+
+        def finish() -> None:
+            seat.finish()
+            world.kernel.queue.drop_ready()
+            if limit is not None:
+                limit.cancel()
 
         def wait(awaitable: Any) -> None:
             nonlocal kept
@@ -81,11 +97,17 @@ class Workers:
         )
 
         def done(result: Outcome) -> None:
+            nonlocal limit
             if world.tracing:
                 data = error_data(result.error) if type(result) is outcome.Error else {"ok": True}
                 world.record("end", seat.name, label, data)
+            if type(result) is outcome.Error:
+                result = outcome.Error(across(result.error))
             reply(result)
             let_go()
+            if kept:
+                due_us = world.kernel.now_us + _GRACE_S * 1_000_000
+                limit = seat.post_at(f"{seat.name}/limit", due_us, finish, True)
 
         def begin() -> None:
             try:
@@ -93,8 +115,9 @@ class Workers:
             except Exception as error:
                 done(outcome.Error(error))
                 return
-            if not isolate.handles(method):
-                done(outcome.Error(TypeError(f'The RPC receiver does not implement the method "{method}".')))
+            refused = refusal_of(cls, method)
+            if refused is not None:
+                done(outcome.Error(Error(refused) if method == "fetch" else TypeError(refused)))
                 return
             isolate.take_turn(seat.context(label), method, args, done)
 

@@ -7,6 +7,7 @@ directly and looks into objects), so they stand in the order of every receiver.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 import outcome
@@ -67,6 +68,7 @@ class World:
         self.plan = plan
         self.seed = seed
         self.options = options
+        self.blank = copy_context()  # what events begin with: nothing of whoever sent them
         self.tapes_flushes = False
         self.tracing = recorder is not None
         self._recorder = recorder
@@ -86,6 +88,7 @@ class World:
         self.driver = FreeSeat(self, "driver", everything=True)
         self.clients: list[LumenizeClient] = []
         self.tabs: dict[str, int] = {}
+        self._env: Env | None = None
         self._move_clock = move_clock
         self._pool = ConnectionPool(256)
         self._machines: dict[tuple[str, str], ObjectMachine] = {}
@@ -145,6 +148,13 @@ class World:
             known = ", ".join(b for b, c in self.app.bindings.items() if _is_object(c))
             raise UsageError(f"{binding!r} is no binding of a Durable Object class; there is: {known}")
         return ObjectView(self, self.machine_named(binding, name))
+
+    @property
+    def env(self) -> Env:
+        """The app's bindings, for the driver: ``await world.env.COUNTER.get_by_name("c1").increment(1)``."""
+        if self._env is None:
+            self._env = self.env_for(self.driver)
+        return self._env
 
     def quiet(self) -> None:
         """No more faults from here on; what is broken heals."""

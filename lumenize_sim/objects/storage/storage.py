@@ -140,9 +140,10 @@ class Storage(StorageOperations):
         kv: the synchronous key-value API (ST-12).
         sql: the SQL API (ST-15).
         has_alarm_handler: ``set_alarm`` is refused without; the machine leaves it on during the constructor (AL-3).
+        wipes: how often `delete_all` took everything away; for libraries that remember what they stored.
     """
 
-    __slots__ = ("_delete_all_deletes_alarm", "kv", "sql")
+    __slots__ = ("_delete_all_deletes_alarm", "kv", "sql", "wipes")
 
     def __init__(
         self,
@@ -154,6 +155,7 @@ class Storage(StorageOperations):
     ) -> None:
         self.kv = SyncKV(store)
         self.sql = SqlStorage(store)
+        self.wipes = 0
         self._delete_all_deletes_alarm = delete_all_deletes_alarm
         super().__init__(store, AsyncKV(store, self.kv), now_ms, has_alarm_handler)
 
@@ -162,7 +164,12 @@ class Storage(StorageOperations):
 
         Settles with a StorageError within a transaction (OG-30).
         """
-        return settle(lambda: self._store.delete_all(alarm=self._delete_all_deletes_alarm))
+
+        def act() -> None:
+            self._store.delete_all(alarm=self._delete_all_deletes_alarm)
+            self.wipes += 1
+
+        return settle(act)
 
     def sync(self) -> Pending[None]:
         """Settles when all writes up to now are durable; always ends the turn (OG-26, IG-12)."""
