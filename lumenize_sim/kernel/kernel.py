@@ -21,15 +21,25 @@ from contextvars import Context, ContextVar
 from typing import Any
 
 import attrs
-import outcome
 import trio
 
 from lumenize_sim.errors import SimulatorError
 from lumenize_sim.kernel.agenda import Agenda
 from lumenize_sim.kernel.chooser import TIME_STEP, Chooser, Diverged
 from lumenize_sim.kernel.event import Event
+from lumenize_sim.kernel.generators import Generators
 from lumenize_sim.kernel.runqueue import RunQueue
-from lumenize_sim.kernel.seam import Deadlines, VirtualClock, check_trio, living_tasks, take_over
+from lumenize_sim.kernel.seam import (
+    Deadlines,
+    VirtualClock,
+    abandon,
+    blocked_tasks,
+    check_trio,
+    living_tasks,
+    lost_tasks,
+    take_over,
+    throw,
+)
 from lumenize_sim.kernel.watchdog import TurnTimeout, watching
 
 __all__ = ["Ending", "Kernel", "Link", "Waiter"]
@@ -107,6 +117,7 @@ class Kernel:
         self.steps = 0
         self.ending: Ending | None = None
         self.on_advance: Callable[[int], None] | None = None
+        self.after_turn: Callable[[], None] | None = None
         self._strand_var = strand_var
         self._on_deadline = on_deadline
         self._step_limit = step_limit
@@ -114,7 +125,8 @@ class Kernel:
         self._nursery: trio.Nursery | None = None
         self._quiet: list[tuple[int, int, Event]] = []
         self._interrupt: BaseException | None = None
-        self._closing_rounds = 0
+        self._generators = Generators(strand_var, self.interrupt)
+        self._broken: BaseException | None = None
         if task_choice is not None:
             counts: dict[str, int] = {}
 
@@ -233,7 +245,7 @@ class Kernel:
         collecting = gc.isenabled()
         gc.disable()
         try:
-            with watching(self._turn_limit_s, lambda: self.steps):
+            with watching(self._turn_limit_s, lambda: (self.steps, self.queue.steps), self.queue.cut_short):
                 trio.run(
                     self._main, begin, on_verdict,
                     clock=VirtualClock(lambda: self.agenda.now_us, self._stuck_closing),
@@ -243,9 +255,13 @@ class Kernel:
             if self.ending is None or not self.queue.closing:
                 raise
         except BaseExceptionGroup as group:
-            # What escapes the nursery after the verdict comes from tasks that were cancelled.
-            if self.ending is None or isinstance(self._interrupt, KeyboardInterrupt) or _has_interrupt(group):
-                raise KeyboardInterrupt from None if _has_interrupt(group) else group
+            if _has_interrupt(group):
+                raise KeyboardInterrupt from None
+            if self._broken is not None:
+                raise self._broken from None
+            # What else escapes after the verdict comes from tasks that were made to end.
+            if self.ending is None:
+                raise
         finally:
             if collecting:
                 gc.enable()
@@ -257,6 +273,8 @@ class Kernel:
     async def _main(self, begin: Callable[[], None], on_verdict: Callable[[Ending], None]) -> None:
         self.queue.kernel_task = trio.lowlevel.current_task()
         give_back = take_over(self.queue, Deadlines(self._deadline))
+        self.queue.give_up = abandon
+        self._generators.install()
         try:
             async with trio.open_nursery() as self._nursery:
                 try:
@@ -266,13 +284,17 @@ class Kernel:
                     self.finish(Ending("diverged", str(error), error))
                 except (KeyboardInterrupt, TurnTimeout) as error:
                     self.interrupt(error)
-                    self.finish(self._interrupted())
-                assert self.ending is not None
-                on_verdict(self.ending)
-                self.queue.closing = True
-                self.queue.current = None
-                self.queue.overrun = False
-                self._nursery.cancel_scope.cancel()
+                    self._interrupted()
+                except BaseException as error:
+                    self._broken = error
+                    raise
+                finally:
+                    try:
+                        if self.ending is not None:
+                            on_verdict(self.ending)
+                    finally:
+                        self._close()
+            await self._generators.close_rest()
         finally:
             give_back()
             self.queue.kernel_task = None
@@ -281,8 +303,7 @@ class Kernel:
     async def _loop(self) -> None:
         agenda, chooser, queue = self.agenda, self.chooser, self.queue
         while self.ending is None:
-            if self._interrupt is not None:
-                self.finish(self._interrupted())
+            if self._interrupted():
                 return
             if not agenda.enabled:
                 if not self._pass_time():
@@ -314,15 +335,19 @@ class Kernel:
             while True:
                 if queue.ready:
                     await trio.lowlevel.cancel_shielded_checkpoint()
-                    if self._interrupt is not None or queue.overrun:
+                    if self._interrupted():
+                        return
+                    if queue.overrun:
                         break
                 if not actor.end_turn():
                     break
             if queue.overrun:
-                name = queue.current.name if queue.current is not None else "?"
-                self.finish(Ending("cpu_limit", f"a turn of {name} took more than {queue.turn_limit} task steps and never waited"))
+                steps = f"more than {queue.turn_limit} task steps"
+                self.finish(Ending("cpu_limit", f"a turn of {self._turn_of()} took {steps} and never waited"))
                 return
             queue.current = None
+            if self.after_turn is not None and self.ending is None:
+                self.after_turn()
 
     def _enable(self, event: Event) -> None:
         agenda = self.agenda
@@ -358,11 +383,20 @@ class Kernel:
             return _NoHandle
         return self._on_deadline(round(deadline * 1_000_000), expire)
 
-    def _interrupted(self) -> Ending:
+    def _interrupted(self) -> bool:
+        """End the run if it was interrupted."""
         error = self._interrupt
+        if error is None:
+            return False
         if isinstance(error, TurnTimeout):
-            return Ending("cpu_limit", str(error), error)
-        return Ending("interrupted", "Ctrl-C", error)
+            real = f"more than {self._turn_limit_s:g} s of real time"
+            self.finish(Ending("cpu_limit", f"a turn of {self._turn_of()} took {real} and never waited", error))
+        else:
+            self.finish(Ending("interrupted", "Ctrl-C", error))
+        return True
+
+    def _turn_of(self) -> str:
+        return self.queue.current.name if self.queue.current is not None else "?"
 
     def waiters(self) -> list[Waiter]:
         """Everybody who waits now, by owner, in order of name and event."""
@@ -378,16 +412,28 @@ class Kernel:
         lines = [f"{w.owner} waits at {w.where} (began with {w.event})" for w in waiters]
         return "nothing can happen any more; " + ("; ".join(lines) if lines else "and nobody waits")
 
-    def _stuck_closing(self) -> None:
-        """Trio is idle.  While closing that means a task shields itself from cancellation."""
-        if not self.queue.closing or self.queue.ready:
-            return
-        self._closing_rounds += 1
-        if self._closing_rounds > 100:
-            raise _Abandoned
-        for task in sorted(living_tasks(), key=lambda t: t.name):
-            if task.context.get(self._strand_var) is not None and task._abort_func is not None:
-                trio.lowlevel.reschedule(task, outcome.Error(_Abandoned()))
+    def _close(self) -> None:
+        """Let every task end: those that wait are cancelled, those that were held back never go on."""
+        self._generators.closing = True
+        self.queue.close()
+        assert self._nursery is not None
+        self._nursery.cancel_scope.cancel()
+        for task in lost_tasks(self.queue):
+            throw(task, _Abandoned())
+            self.queue.append(task)
+
+    def _stuck_closing(self) -> bool:
+        """Trio is idle.  Once the run is closing that means that somebody shields itself, and must end all the same.
+
+        Returns:
+            Whether Trio should look again at once.
+        """
+        if not self.queue.closing:
+            return False
+        for task in blocked_tasks():
+            # Costs it one of its last steps, so this comes to an end.
+            throw(task, _Abandoned())
+        return True
 
 
 class _NoHandle:

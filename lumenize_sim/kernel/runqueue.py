@@ -46,6 +46,7 @@ __all__ = ["RunQueue"]
 
 Task = trio.lowlevel.Task
 _SLEEP = trio.sleep.__code__
+CLOSING_STEPS = 100
 
 
 class _Owner(Protocol):
@@ -59,24 +60,27 @@ class RunQueue:
 
     Attributes:
         current: the owner whose turn it is.
-        closing: the verdict is fixed; every task may run to its end now.
+        closing: the verdict is fixed; every task may run to its end now, in `CLOSING_STEPS` steps.
+        give_up: gets rid of a task that needs more.
         turn_steps: steps that tasks took in this turn.
         overrun: the turn went past ``turn_limit`` steps; only the kernel runs from here on.
     """
 
     __slots__ = (
         "_arrived",
+        "_closing_steps",
         "_kernel_ready",
         "_parked",
         "_ready",
         "_seq",
+        "_short",
         "_strand_var",
         "choose",
         "closing",
         "current",
+        "give_up",
         "idle",
         "kernel_task",
-        "on_stuck",
         "overrun",
         "steps",
         "turn_limit",
@@ -90,6 +94,7 @@ class RunQueue:
         self._parked: dict[Task, int] = {}
         self._seq = 0
         self._kernel_ready = False
+        self._short = False
         self.kernel_task: Task | None = None
         self.current: Any = None
         self.closing = False
@@ -99,7 +104,8 @@ class RunQueue:
         self.overrun = False
         self.idle: Any = ()
         self.choose: Callable[[int], int] | None = None
-        self.on_stuck: Callable[[], None] | None = None
+        self.give_up: Callable[[Task], None] | None = None
+        self._closing_steps: dict[Task, int] = {}
 
     # -- what Trio calls -----------------------------------------------------
 
@@ -128,7 +134,7 @@ class RunQueue:
             return True
         # Trio wakes `wait_all_tasks_blocked` only when it believes that nothing is
         # runnable, so the kernel steps aside while somebody waits for that.
-        return self._kernel_ready and not self.idle
+        return self._kernel_ready and (self.closing or not self.idle)
 
     def __len__(self) -> int:
         return len(self._ready) + len(self._arrived) + self._kernel_ready
@@ -141,6 +147,8 @@ class RunQueue:
             self._ready.extend(arrived)
             arrived.clear()
         ready = self._ready
+        if self.closing:
+            self._drop_stubborn()
         if ready and not self.overrun:
             if self.choose is not None and len(ready) > 1 and not self.closing:
                 index = self.choose(len(ready))
@@ -154,11 +162,27 @@ class RunQueue:
             self.turn_steps += 1
             if self.turn_steps > self.turn_limit and not self.closing and self.current is not None:
                 self.overrun = True
+            elif self._short and not self.closing:
+                self.turn_limit, self.overrun = self.turn_steps, True
             yield task
         elif self._kernel_ready:
             self._kernel_ready = False
             assert self.kernel_task is not None
             yield self.kernel_task
+
+    def _drop_stubborn(self) -> None:
+        """A task that swallows its cancellation again and again would keep the run from ending."""
+        ready, steps = self._ready, self._closing_steps
+        while ready and ready[0].context.get(self._strand_var) is not None:
+            task = ready[0]
+            steps[task] = taken = steps.get(task, 0) + 1
+            if taken <= CLOSING_STEPS:
+                return
+            ready.popleft()
+            if taken == CLOSING_STEPS + 1 and self.give_up is not None:
+                self.give_up(task)
+            self._ready.extend(self._arrived)
+            self._arrived.clear()
 
     def clear(self) -> None:
         """Trio empties the queue after copying it; ours was emptied by the copy."""
@@ -174,6 +198,19 @@ class RunQueue:
         """Tasks of ``owner`` may run from now on."""
         self.current = owner
         self.turn_steps = 0
+
+    def tasks(self) -> list[Task]:
+        """Those that are queued, without the kernel's."""
+        return [*self._ready, *self._arrived]
+
+    def close(self) -> None:
+        """The verdict is fixed."""
+        self.closing = True
+        self.overrun = False
+
+    def cut_short(self) -> None:
+        """End this turn as one that went past its limit.  May be called from another thread."""
+        self._short = True
 
     def admit(self, task: Task) -> None:
         """A task that was held back runs in the present turn of its owner."""

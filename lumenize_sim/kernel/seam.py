@@ -10,18 +10,30 @@ has changed if this module must be revised.
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import outcome
 import trio
 from trio._core import _run  # the private touch
 
 from lumenize_sim.errors import AppError, SimulatorError
 from lumenize_sim.kernel.runqueue import RunQueue
 
-__all__ = ["Deadlines", "VirtualClock", "check_trio", "take_over"]
+__all__ = [
+    "Deadlines",
+    "VirtualClock",
+    "abandon",
+    "blocked_tasks",
+    "check_trio",
+    "living_tasks",
+    "lost_tasks",
+    "take_over",
+    "throw",
+]
 
 
 class _Handle(Protocol):
@@ -62,7 +74,7 @@ class Deadlines:
 class VirtualClock(trio.abc.Clock):
     """Trio's clock, read from the kernel.  Trio asks how long to sleep only when nothing is runnable."""
 
-    def __init__(self, now_us: Callable[[], int], on_stuck: Callable[[], None]) -> None:
+    def __init__(self, now_us: Callable[[], int], on_stuck: Callable[[], bool]) -> None:
         self._now_us = now_us
         self._on_stuck = on_stuck
 
@@ -75,14 +87,13 @@ class VirtualClock(trio.abc.Clock):
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """Reached while somebody waits for all tasks to be blocked, and by a shutdown that is stuck."""
-        self._on_stuck()
-        return 86_400.0
+        return 0.0 if self._on_stuck() else 86_400.0
 
 
 class _RefusingRunner(_run.Runner):
     __slots__ = ()
 
-    def spawn_system_task(self, *args: Any, **kwargs: Any) -> Any:
+    def spawn_system_task(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # refuses whatever it is given
         raise AppError(
             "trio.lowlevel.spawn_system_task is not deterministic here: a system task has no owner, "
             "so no gate can hold it.  Start the task in a nursery of the handler instead."
@@ -94,6 +105,9 @@ class _RefusingRunner(_run.Runner):
             "(trio.to_thread, trio.from_thread) are refused in simulated code.  Do the work in the "
             "handler, or call a Worker."
         )
+
+
+_RELIED_ON = ("if runner.runq", "batch = list(runner.runq)", "runner.runq.clear()", "runner.deadlines.expire(now)")
 
 
 def check_trio() -> None:
@@ -108,11 +122,14 @@ def check_trio() -> None:
     source = inspect.getsource(_run.unrolled_run)
     problems += [
         f"unrolled_run no longer does `{line}`"
-        for line in ("if runner.runq", "batch = list(runner.runq)", "runner.runq.clear()", "runner.deadlines.expire(now)")
+        for line in _RELIED_ON
         if line not in source
     ]
     if "self.runq.append(task)" not in inspect.getsource(_run.Runner.reschedule):
         problems.append("Runner.reschedule no longer appends to runq")
+    fields = {a.name for a in trio.lowlevel.Task.__attrs_attrs__}
+    missing = {"_abort_func", "_counter", "_next_send", "_next_send_fn", "_parent_nursery"} - fields
+    problems += [f"Task has no {name}" for name in sorted(missing)]
     if problems:
         raise SimulatorError(
             f"Trio {trio.__version__} is not one that the kernel knows: {'; '.join(problems)}. "
@@ -137,6 +154,51 @@ def take_over(queue: RunQueue, deadlines: Deadlines) -> Callable[[], None]:
         runner.__class__ = _run.Runner
 
     return give_back
+
+
+def lost_tasks(queue: RunQueue) -> list[trio.lowlevel.Task]:
+    """Tasks that Trio made runnable and ``queue`` does not have, oldest first.
+
+    Their owner is dead, or they wait for the event that lets them go on.
+    """
+    runner = _run.GLOBAL_RUN_CONTEXT.runner
+    queued = dict.fromkeys(queue.tasks())
+    lost = [t for t in runner.tasks if t._next_send_fn is not None and not _is_trios(t) and t not in queued]
+    return sorted(lost, key=lambda task: task._counter)
+
+
+def blocked_tasks() -> list[trio.lowlevel.Task]:
+    """Tasks that wait for something, oldest first; without Trio's own."""
+    runner = _run.GLOBAL_RUN_CONTEXT.runner
+    waiting = [t for t in runner.tasks if t._abort_func is not None and not _is_trios(t)]
+    return sorted(waiting, key=lambda task: task._counter)
+
+
+def _is_trios(task: trio.lowlevel.Task) -> bool:
+    """The init task, its service for threads, or the main task, which is the kernel's."""
+    nursery = task.parent_nursery
+    return nursery is None or nursery.parent_task.parent_nursery is None
+
+
+def throw(task: trio.lowlevel.Task, error: BaseException) -> None:
+    """Raise ``error`` in ``task``, whatever it waits for, the next time that it runs."""
+    if task._next_send_fn is None:
+        trio.lowlevel.reschedule(task, outcome.Error(error))
+    else:
+        # Also right for a task that has not begun: then none of its code ever runs.
+        task._next_send_fn = task.coro.throw
+        task._next_send = error
+
+
+def abandon(task: trio.lowlevel.Task) -> None:
+    """Have Trio believe that ``task`` has exited.
+
+    Its frames stay as they are for good: to collect them would raise `GeneratorExit` in
+    code that is known to swallow whatever is raised in it.  So one reference is leaked.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(task.coro))
+    task._abort_func = None
+    _run.GLOBAL_RUN_CONTEXT.runner.task_exited(task, outcome.Value(None))
 
 
 def living_tasks() -> Any:

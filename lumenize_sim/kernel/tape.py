@@ -99,7 +99,8 @@ class Tape:
         try:
             content = source.read_bytes()
         except OSError as error:
-            raise UsageError(f"tape {source} cannot be read: {error.strerror or error}. Give the path that `explore` printed.") from None
+            reason = error.strerror or error
+            raise UsageError(f"tape {source} cannot be read: {reason}. Give the path that `explore` printed.") from None
         return cls.from_bytes(content, str(source))
 
     @classmethod
@@ -117,11 +118,18 @@ class Tape:
         except Exception:
             data = None
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
-            raise UsageError(f"{name} is no tape of this package: give the .tape file that `explore` or `run` printed.")
+            raise UsageError(
+                f"{name} is no tape of this package: give the .tape file that `explore` or `run` printed."
+            )
         if data.get("version") != _VERSION:
-            raise UsageError(f"{name} is a tape of format {data.get('version')!r}; this release reads format {_VERSION}. Record it anew.")
+            raise UsageError(
+                f"{name} is a tape of format {data.get('version')!r}; this release reads format {_VERSION}. "
+                "Record it anew."
+            )
         if stream.read(1):
-            raise UsageError(f"{name} has something behind its end (byte {stream.tell() - 1}): copy it again, or explore anew.")
+            raise UsageError(
+                f"{name} has something behind its end (byte {stream.tell() - 1}): copy it again, or explore anew."
+            )
         try:
             return cls(
                 scenario=_text(data["scenario"]),
@@ -132,11 +140,12 @@ class Tape:
                 outcome=_text(data["outcome"]),
                 message=_text(data["message"]),
                 digest=_text(data["digest"]),
-                log=tuple((None if receiver is None else _text(receiver), _text(label)) for receiver, label in data["log"]),
+                log=tuple((None if actor is None else _text(actor), _text(label)) for actor, label in data["log"]),
                 versions={_text(k): _text(v) for k, v in data["versions"].items()},
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"{name} is a damaged tape ({type(error).__name__}: {error}): copy it again, or explore anew.") from None
+            what = f"{type(error).__name__}: {error}"
+            raise UsageError(f"{name} is a damaged tape ({what}): copy it again, or explore anew.") from None
 
 
 def _choice(entry: list[Any]) -> Choice:

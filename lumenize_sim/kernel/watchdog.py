@@ -1,9 +1,11 @@
 """Breaks off a turn that never yields: `while True: pass` in a handler.
 
-A spinning turn cannot be noticed from inside, so a thread watches whether the step
-counter of the run moves.  When it has not for too long, the exception `TurnTimeout`
-is raised in the running thread.  This is the only use of real time in a run, and it
-can only turn a hang into an ending.
+A spinning turn cannot be noticed from inside, so a thread watches whether the counters
+of the run move.  When no event has happened for too long and no task has taken a step
+either, the exception `TurnTimeout` is raised in the running thread, which then is in code
+of the app.  Where tasks do take steps it might be in Trio, which would not survive that, so
+the run queue is asked to end the turn.  This is the only use of real time in a run, and
+it can only turn a hang into an ending.
 """
 
 from __future__ import annotations
@@ -27,14 +29,32 @@ class TurnTimeout(BaseException):
 class _Watch:
     """One watched run."""
 
-    __slots__ = ("last", "limit_s", "since", "steps", "thread_id")
+    __slots__ = ("cut_short", "events", "limit_s", "progress", "since", "stepped", "steps", "thread_id")
 
-    def __init__(self, thread_id: int, limit_s: float, steps: Callable[[], int]) -> None:
+    def __init__(
+        self, thread_id: int, limit_s: float, progress: Callable[[], tuple[int, int]], cut_short: Callable[[], None]
+    ) -> None:
         self.thread_id = thread_id
         self.limit_s = limit_s
-        self.steps = steps
-        self.last = -1
-        self.since = 0.0
+        self.progress = progress
+        self.cut_short = cut_short
+        self.events = self.steps = -1
+        self.since = self.stepped = 0.0
+
+    def look(self, now: float) -> None:
+        """See whether the run has moved."""
+        events, steps = self.progress()
+        if steps != self.steps:
+            self.steps, self.stepped = steps, now
+        if events != self.events:
+            self.events, self.since = events, now
+        elif now - self.since > self.limit_s:
+            if now - self.stepped > self.limit_s:
+                self.stepped = now
+                raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+                raise_in(ctypes.c_ulong(self.thread_id), ctypes.py_object(TurnTimeout))
+            else:
+                self.cut_short()
 
 
 _lock = threading.Lock()
@@ -55,21 +75,20 @@ def _watch() -> None:
                 _thread = None
                 return
             for watch in _watches:
-                steps = watch.steps()
-                if steps != watch.last:
-                    watch.last, watch.since = steps, now
-                elif now - watch.since > watch.limit_s:
-                    watch.since = now
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                        ctypes.c_ulong(watch.thread_id), ctypes.py_object(TurnTimeout)
-                    )
+                watch.look(now)
 
 
 @contextmanager
-def watching(limit_s: float, steps: Callable[[], int]) -> Iterator[None]:
-    """Watch the calling thread until the block is left."""
+def watching(limit_s: float, progress: Callable[[], tuple[int, int]], cut_short: Callable[[], None]) -> Iterator[None]:
+    """Watch the calling thread until the block is left.
+
+    Args:
+        limit_s: real seconds without an event after which to act.
+        progress: counts of events and of task steps so far.
+        cut_short: asks the run to end a turn whose tasks still take steps.
+    """
     global _thread
-    watch = _Watch(threading.get_ident(), limit_s, steps)
+    watch = _Watch(threading.get_ident(), limit_s, progress, cut_short)
     with _lock:
         _watches.append(watch)
         if _thread is None:
