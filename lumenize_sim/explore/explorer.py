@@ -284,8 +284,9 @@ class _Explorer:
         def tick(replays: int) -> None:
             self.progress(Progress("shrinking", replays, 400, len(self.failures)))
 
-        shrunk = shrink(self.scenario, choices, outcome.signature, seed=self.seed, tick=tick)
-        run = record(self.scenario, shrunk.choices, seed=self.seed)
+        total = outcome.watched
+        shrunk = shrink(self.scenario, choices, outcome.signature, seed=self.seed, total=total, tick=tick)
+        run = record(self.scenario, shrunk.choices, seed=self.seed, total=total)
         found = run.explanation
         signature = (*outcome.signature, *((found.kind, found.object, found.key) if found is not None else ()))
         if signature in self.signatures:

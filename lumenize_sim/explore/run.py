@@ -22,7 +22,7 @@ from lumenize_sim.explore.loading import load_scenario, shown_path
 from lumenize_sim.explore.strategies import NAMES, PORTFOLIO, make_strategy
 from lumenize_sim.explore.strategies.timed import Timed
 from lumenize_sim.kernel.choice import Choice
-from lumenize_sim.kernel.chooser import Diverged, FreeChooser, Guide, GuidedChooser
+from lumenize_sim.kernel.chooser import EVERYTHING, Diverged, FreeChooser, Guide, GuidedChooser
 from lumenize_sim.kernel.guide import OrderGuide, TapeGuide, orders_of
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.kernel.tape import Tape
@@ -191,9 +191,13 @@ def guided(
     tasks: Mapping[str, int] | None = None,
     trace: bool = False,
     faults: FaultPlan | None = None,
+    total: bool = False,
 ) -> tuple[Outcome, tuple[Choice, ...]]:
-    """Run once, following ``guide``.  Returns the outcome and the choices that the run turned out to need."""
-    chooser = GuidedChooser(guide)
+    """Run once, following ``guide``.  Returns the outcome and the choices that the run turned out to need.
+
+    ``total``: in total order, for runs that are watched after every turn.
+    """
+    chooser = GuidedChooser(guide, total=total)
     plan = faults if faults is not None else FaultPlan(planned)
     taken: list[Choice] = []
     choose = None
@@ -235,16 +239,18 @@ def canonical(
     planned = {choice.label: choice.value for choice in plan.fired}
     targets = FaultPlan(planned)
     log = [(r, label) for r, label in found.log if r is None or "!flush" not in label or targets.concerns(r, FLUSH_KINDS)]
+    if found.watched:
+        log = [(EVERYTHING, label) for _, label in log]
     guide = OrderGuide(orders_of(log), found.late)
-    return guided(scenario, guide, seed=seed, planned=planned, tasks=tasks, trace=trace)
+    return guided(scenario, guide, seed=seed, planned=planned, tasks=tasks, trace=trace, total=found.watched)
 
 
 FLUSH_KINDS = ("failed-flush", "slow-flush", "crash")
 
 
-def record(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int) -> Run:
+def record(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, total: bool = False) -> Run:
     """Run from choices, strictly, and record everything."""
-    outcome, taken = _strict(scenario, choices, seed=seed)
+    outcome, taken = _strict(scenario, choices, seed=seed, total=total)
     if outcome.kind == "diverged":
         raise SimulatorError(f"a tape that was just recorded does not replay: {outcome.message}")
     assert outcome.trace is not None
@@ -253,7 +259,7 @@ def record(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int) -> Run
         path=shown_path(scenario.path),
         seed=seed,
         choices=taken,
-        options={"world": scenario.options.to_json(), "faults": scenario.faults.to_json()},
+        options={"world": scenario.options.to_json(), "faults": scenario.faults.to_json(), "total": total},
         outcome=outcome.kind,
         message=outcome.message,
         digest=outcome.trace.digest,
@@ -263,10 +269,12 @@ def record(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int) -> Run
     return Run(scenario=scenario, outcome=outcome, tape=tape, trace=outcome.trace, seed=seed)
 
 
-def _strict(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int) -> tuple[Outcome, tuple[Choice, ...]]:
+def _strict(
+    scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, total: bool
+) -> tuple[Outcome, tuple[Choice, ...]]:
     guide = TapeGuide(choices)
     plan = FaultPlan(fired(choices))
-    outcome, taken = guided(scenario, guide, seed=seed, faults=plan, tasks=tasks_of(choices), trace=True)
+    outcome, taken = guided(scenario, guide, seed=seed, faults=plan, tasks=tasks_of(choices), trace=True, total=total)
     if outcome.kind != "diverged":
         expected = {c.label: c for c in choices}
         found = {c.label: c for c in taken}
@@ -327,7 +335,7 @@ def _roamed(scenario: Scenario, strategy: str, seed: int) -> Run:
     planned = scenario.faults.draw(generator(seed, "faults", "0"), boundaries)
     outcome, plan, tasks = roam(scenario, strategy, seed=seed, planned=planned, events=first.events if first else 100)
     _, choices = canonical(scenario, outcome, plan, tasks, seed=seed)
-    return record(scenario, choices, seed=seed)
+    return record(scenario, choices, seed=seed, total=outcome.watched)
 
 
 def saved(run: Run, where: str | os.PathLike[str]) -> Run:
@@ -370,7 +378,7 @@ def replay(tape: Tape | str | os.PathLike[str], *, scenario: Scenario | None = N
 
 
 def _replayed(scenario: Scenario, tape: Tape, path: Path | None) -> Run:
-    outcome, _ = _strict(scenario, tape.choices, seed=tape.seed)
+    outcome, _ = _strict(scenario, tape.choices, seed=tape.seed, total=bool(tape.options.get("total")))
     assert outcome.trace is not None
     if outcome.kind != "diverged":
         difference = _first_difference(tape, outcome)

@@ -39,10 +39,11 @@ class Shrunk:
 
 
 class _Shrinker:
-    def __init__(self, scenario: Scenario, seed: int, signature: tuple[str, str], budget: int, tick: Callable[[int], None]) -> None:
+    def __init__(self, scenario: Scenario, seed: int, signature: tuple[str, str], total: bool, budget: int, tick: Callable[[int], None]) -> None:
         self.scenario = scenario
         self.seed = seed
         self.signature = signature
+        self.total = total
         self.budget = budget
         self.tick = tick
         self.replays = 0
@@ -57,7 +58,7 @@ class _Shrinker:
         self.seen[key] = True
         self.replays += 1
         self.tick(self.replays)
-        outcome, taken = run_leniently(self.scenario, tuple(choices), seed=self.seed)
+        outcome, taken = run_leniently(self.scenario, tuple(choices), seed=self.seed, total=self.total)
         if not outcome.failed or outcome.signature != self.signature:
             return False
         if _size(taken) >= _size(self.best):
@@ -112,10 +113,12 @@ def _size(choices: Sequence[Choice]) -> tuple[int, int]:
     return (len(choices), sum(c.value for c in choices))
 
 
-def run_leniently(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int) -> tuple[Outcome, tuple[Choice, ...]]:
+def run_leniently(
+    scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, total: bool = False
+) -> tuple[Outcome, tuple[Choice, ...]]:
     """Run with ``choices`` as far as they apply; returns the choices that the run really made."""
     guide = TapeGuide(choices, strict=False)
-    return guided(scenario, guide, seed=seed, planned=fired(choices), tasks=tasks_of(choices))
+    return guided(scenario, guide, seed=seed, planned=fired(choices), tasks=tasks_of(choices), total=total)
 
 
 def shrink(
@@ -124,13 +127,15 @@ def shrink(
     signature: tuple[str, str],
     *,
     seed: int,
+    total: bool = False,
     budget: int = 400,
     tick: Callable[[int], None] = lambda _: None,
 ) -> Shrunk:
     """Shrink ``choices``, which fail with ``signature``.
 
     Args:
+        total: in total order, for runs that are watched after every turn.
         budget: runs at most.
         tick: told the number of runs so far.
     """
-    return _Shrinker(scenario, seed, signature, budget, tick).run(choices)
+    return _Shrinker(scenario, seed, signature, total, budget, tick).run(choices)

@@ -24,6 +24,10 @@ step of the clock, on which every reader of the clock depends, never needs recor
 
 Events of the driver (``receiver`` None) may touch any actor, so they take a place in
 the order of every receiver.
+
+A run that is watched after every turn (an ``always`` monitor reads several actors at
+once) sees the order between actors too.  Such a run is guided in *total* order: all
+events are taken to have one receiver.
 """
 
 from __future__ import annotations
@@ -37,7 +41,11 @@ from lumenize_sim.kernel.agenda import Agenda
 from lumenize_sim.kernel.choice import Choice, key_of
 from lumenize_sim.kernel.event import Event
 
-__all__ = ["Chooser", "Diverged", "FreeChooser", "Guide", "GuidedChooser", "Strategy", "TIME_STEP"]
+__all__ = ["Chooser", "Diverged", "EVERYTHING", "FreeChooser", "Guide", "GuidedChooser", "Strategy", "TIME_STEP"]
+
+
+#: The one receiver of a run in total order.
+EVERYTHING = "*"
 
 
 class Strategy(Protocol):
@@ -163,8 +171,9 @@ class Guide(Protocol):
 class GuidedChooser:
     """First come, first served, holding receivers as the guide says; records where that mattered."""
 
-    def __init__(self, guide: Guide | None = None) -> None:
+    def __init__(self, guide: Guide | None = None, *, total: bool = False) -> None:
         self.guide = guide
+        self.total = total
         self.log: list[tuple[str | None, str]] = []
         self.late: dict[str, int] = {}
         self.choices: list[Choice] = []
@@ -194,7 +203,7 @@ class GuidedChooser:
         guide = self.guide
         if guide is None:
             event = enabled.pop(0)
-            self.log.append((event.receiver, event.label))
+            self.log.append((EVERYTHING if self.total else event.receiver, event.label))
             return event
         wants: dict[str, str | None] = {}
 
@@ -204,7 +213,7 @@ class GuidedChooser:
             return wants[receiver]
 
         for position, event in enumerate(enabled):
-            receiver = event.receiver
+            receiver = EVERYTHING if self.total else event.receiver
             if receiver is None:
                 held = [r for r in guide.receivers() if (w := want(r)) is not None and w != event.label]
                 for r in held:
@@ -221,11 +230,13 @@ class GuidedChooser:
         return None
 
     def _rivals(self, agenda: Agenda, receiver: str) -> list[str]:
+        if self.total:
+            return [e.label for e in agenda.enabled]
         return [e.label for e in agenda.enabled if e.receiver == receiver or e.receiver is None]
 
     def _deliver(self, agenda: Agenda, position: int) -> None:
         event = agenda.enabled[position]
-        receiver = event.receiver
+        receiver = EVERYTHING if self.total else event.receiver
         guide = self.guide
         assert guide is not None
         for r in list(self._blocked) if receiver is None else [receiver]:
@@ -259,7 +270,8 @@ class GuidedChooser:
         if guide is None or not agenda.enabled:
             return False
         event = agenda.enabled[0]
-        receivers = list(guide.receivers()) if event.receiver is None else [event.receiver]
+        receiver = EVERYTHING if self.total else event.receiver
+        receivers = list(guide.receivers()) if receiver is None else [receiver]
         for receiver in receivers:
             index = self._count[receiver] + self._driver
             wanted = guide.want(receiver, index, lambda r=receiver: self._rivals(agenda, r))

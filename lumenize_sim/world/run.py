@@ -47,6 +47,7 @@ class Outcome:
         faults: what went wrong, kind to count.
         marks: ``sometimes`` marks, name to whether seen.
         logged: errors that nodes logged; often the first hint.
+        watched: whether a monitor read all actors after every turn.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Outcome:
     faults: dict[str, int]
     marks: dict[str, bool]
     logged: list[str]
+    watched: bool
 
     @property
     def failed(self) -> bool:
@@ -128,6 +130,7 @@ def run_scenario(
         faults=world.fault_counts,
         marks=world.marks,
         logged=world.errors_logged,
+        watched=world.watched,
     )
 
 

@@ -78,6 +78,7 @@ class World:
         self.errors_logged: list[str] = []
         self.app_failure: BaseException | None = None
         self.marks: dict[str, bool] = {}
+        self.watched = False
         self.reads = PendingReads()
         self.host = SimHost(self)
         self.calls = CallNetwork(self)
@@ -166,8 +167,14 @@ class World:
         return self.kernel.now_us / 1_000_000
 
     def always(self, name: str, holds: Callable[[], Any]) -> None:
-        """``holds()`` must be true after every turn of every actor; checked when the world is about to settle too."""
+        """``holds()`` must be true after every turn of every actor.
+
+        It may read any of them, so such a run is recorded with the order of all events
+        and not only of those that race.
+        """
         self._monitors.append(("always", name, holds))
+        self.watched = True
+        self.kernel.after_turn = self._watch
 
     def eventually(self, name: str, holds: Callable[[], Any]) -> None:
         """``holds()`` must be true when the run ends."""
@@ -338,10 +345,13 @@ class World:
             if mode == "eventually" and not holds():
                 raise AssertionError(f"eventually {name!r} does not hold at the end")
 
-    @property
-    def watched(self) -> bool:
-        """Whether some monitor must hold after every turn."""
-        return any(mode == "always" for mode, _, _ in self._monitors)
+    def _watch(self) -> None:
+        try:
+            self.check_always()
+        except Exception as error:
+            self.app_failure = error
+            kind = "failed" if isinstance(error, AssertionError) else "app_error"
+            self.kernel.finish(Ending(kind, str(error), error))
 
 
 def _is_object(cls: type) -> bool:
