@@ -1,0 +1,52 @@
+"""``lumenize-sim replay``: the same run again."""
+
+from __future__ import annotations
+
+import click
+
+from lumenize_sim.cli.arguments import command_line, json_option, trace_option, write_trace
+from lumenize_sim.cli.console import Printer, apart_from_json
+from lumenize_sim.cli.exits import interruptible
+from lumenize_sim.cli.verdict import exit_of, print_run
+from lumenize_sim.cli.words import Words
+from lumenize_sim.explore import load_scenario, replay
+
+__all__ = ["command"]
+
+_WHY = "The app has changed since the tape was made, or something in it is not virtual: compare, then explore anew."
+
+
+@click.command("replay")
+@click.argument("tape")
+@click.option("--scenario", "where", metavar="SCENARIO", help="Where the scenario is now (path.py or path.py::name).")
+@trace_option
+@json_option
+def command(tape: str, where: str | None, trace_file: str | None, as_json: bool) -> int:
+    """Run again from TAPE, strictly.
+
+    Exits with 0 if the run passed then and now, 1 if it failed then and fails the same way now, and 4 if it is not
+    the run that was recorded.
+    """
+    printer = Printer()
+    with interruptible(command_line("replay", tape, scenario=where)), apart_from_json(as_json):
+        run = replay(tape, scenario=None if where is None else load_scenario(where))
+    write_trace(run.trace, trace_file)
+    if as_json:
+        printer.json(run.to_json())
+    elif run.outcome.kind == "diverged":
+        message = Words(run.trace).text(run.outcome.message).replace("\n", " ")
+        printer.line(
+            (run.scenario.name, "bold"),
+            ": ",
+            ("diverged", "red bold"),
+            f" — {message}. {_WHY}",
+        )
+        printer.line(
+            ("seed: ", "dim"),
+            str(run.seed),
+            ("        replay: ", "dim"),
+            (command_line("replay", tape, scenario=where), "cyan"),
+        )
+    else:
+        print_run(printer, run, after=", the same run as recorded")
+    return exit_of(run)

@@ -1,0 +1,65 @@
+"""``lumenize-sim run``: one run."""
+
+from __future__ import annotations
+
+import click
+
+from lumenize_sim.cli.arguments import (
+    command_line,
+    faults_option,
+    faults_wanted,
+    folder_for_tapes,
+    json_option,
+    save_option,
+    scenario_argument,
+    strategy_option,
+    trace_option,
+    write_trace,
+)
+from lumenize_sim.cli.console import Printer, apart_from_json
+from lumenize_sim.cli.exits import interruptible
+from lumenize_sim.cli.verdict import exit_of, print_run
+from lumenize_sim.explore import load_scenario, simulate
+
+__all__ = ["command"]
+
+
+@click.command("run")
+@scenario_argument
+@click.option("--seed", type=int, help="Draws schedule, faults and randomness; without: in order, nothing goes wrong.")
+@strategy_option
+@faults_option
+@save_option
+@trace_option
+@json_option
+def command(
+    where: str,
+    seed: int | None,
+    strategy: str | None,
+    faults: str | None,
+    save: str,
+    trace_file: str | None,
+    as_json: bool,
+) -> int:
+    """Run SCENARIO (path.py or path.py::name) once, and write its tape.
+
+    Without a seed it is the world without surprises: first come, first served, and nothing
+    goes wrong.  Whoever asks for faults gets some: then the seed is 0.
+    """
+    printer = Printer()
+    again = command_line("run", where, seed=seed, strategy=strategy, faults=faults)
+    with interruptible(again), apart_from_json(as_json):
+        folder = folder_for_tapes(save)
+        scenario = load_scenario(where)
+        wanted = faults_wanted(scenario, faults)
+        if wanted and seed is None:
+            seed = 0
+        run = simulate(scenario, seed=seed, strategy=strategy, faults=wanted, save=folder)
+    write_trace(run.trace, trace_file)
+    if as_json:
+        printer.json(run.to_json())
+    else:
+        print_run(printer, run)
+        if trace_file is not None:
+            printer.fact("trace", trace_file)
+    return exit_of(run)
