@@ -247,7 +247,7 @@ class _Explorer:
             if not nth % 16:
                 self.progress(Progress("exploring", nth, self.schedules, len(self.failures)))
             if outcome.failed:
-                if nth == 0:
+                if name == "fifo":
                     choices: tuple[Any, ...] = ()
                 else:
                     canon, choices = canonical(scenario, outcome, plan_choices, tasks, seed=seed)  # type: ignore[arg-type]  # a plan, except for the first

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import random
 import threading
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,10 +28,10 @@ from lumenize_sim.trace.trace import Trace
 from lumenize_sim.world.faults import Faults
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.randomness import generator
-from lumenize_sim.world.run import Outcome, run_scenario
+from lumenize_sim.world.run import Outcome, run_scenario, versions
 from lumenize_sim.world.scenario import Scenario
 
-__all__ = ["Run", "census", "guided", "replay", "roam", "simulate", "versions"]
+__all__ = ["Run", "census", "guided", "replay", "roam", "simulate"]
 
 T = TypeVar("T")
 
@@ -101,15 +99,6 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run of {self.scenario.name}: {self.outcome.kind}, {self.outcome.events} events, digest {self.digest[:12]}>"
-
-
-def versions() -> dict[str, str]:
-    """What a header says about the software."""
-    try:
-        own = version("lumenize-sim")
-    except PackageNotFoundError:
-        own = "unknown"
-    return {"python": platform.python_version(), "trio": trio.__version__, "lumenize_sim": own}
 
 
 def apart(work: Callable[[], T]) -> T:

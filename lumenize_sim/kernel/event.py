@@ -35,6 +35,7 @@ class Event:
         due_us: for timers and delayed events, when it becomes enabled.
         background: housekeeping that a settled world need not wait for.
         link: the queue whose head it is, or ``None``.
+        waiting, waits: whether the agenda holds it for its time, and how often it did.
         not_before_us: local work that takes this long whatever the network does.
     """
 
@@ -52,6 +53,8 @@ class Event:
         "receiver",
         "sent_us",
         "seq",
+        "waiting",
+        "waits",
         "where",
     )
 
@@ -78,6 +81,8 @@ class Event:
         self.due_us = 0
         self.not_before_us = 0
         self.cancelled = False
+        self.waiting = False
+        self.waits = 0
         self.priority = 0.0
         self.where: str | None = None
 

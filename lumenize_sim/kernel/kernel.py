@@ -181,12 +181,7 @@ class Kernel:
         if not link.held:
             link.held = True
             if link.queue:
-                head = link.queue[0]
-                if head in self.agenda.enabled:
-                    self.agenda.enabled.remove(head)
-                else:  # already late: it comes off the heap, and is enabled anew on release
-                    self.agenda.cancel(head)
-                    head.cancelled = False
+                self.agenda.withdraw(link.queue[0])
 
     def drop(self, link: Link) -> int:
         """Lose everything on ``link``; returns how many events that were."""

@@ -49,21 +49,21 @@ class Entry:
         """The request that reaches the gateway, or the refusal."""
         parts = [part for part in urlsplit(url).path.split("/") if part]
         if len(parts) < 3 or parts[0] != "gateway" or parts[1] not in self._world.app.bindings:
-            return Response("Not Found", 404)
+            return Response(404, "Not Found")
         token = next((p[len(_PREFIX) :] for p in protocols if p.startswith(_PREFIX)), None)
         if token is None:
-            return Response("Unauthorized: Missing access token in WebSocket subprotocol", 401)
+            return Response(401, "Unauthorized: Missing access token in WebSocket subprotocol")
         try:
             verify_hs256(token, _SECRET, now_s=self._world.host.now_ms() / 1000)
         except ValueError:
-            return Response('{"error":"invalid_token","error_description":"Token is invalid or expired"}', 401)
+            return Response(401, '{"error":"invalid_token","error_description":"Token is invalid or expired"}')
         headers = {
             "Upgrade": "websocket",
             "Authorization": f"Bearer {token}",
             "X-Lumenize-DO-Instance-Name-Or-Id": parts[2],
             "X-Lumenize-DO-Binding-Name": parts[1],
         }
-        return Request(url, "GET", headers)
+        return Request("GET", url, headers)
 
     def machine(self, request: Request) -> Any:
         """The gateway object that an admitted request goes to."""

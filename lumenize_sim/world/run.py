@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import attrs
@@ -24,10 +25,19 @@ from lumenize_sim.world.scenario import Scenario
 from lumenize_sim.world.strays import Strays
 from lumenize_sim.world.world import World
 
-__all__ = ["Outcome", "run_scenario"]
+__all__ = ["Outcome", "run_scenario", "versions"]
 
 #: Endings of the kernel that are the app's failures.
 _FAILURES = {"deadlock": "deadlock", "step_limit": "step_limit", "cpu_limit": "cpu_limit", "app_error": "app_error"}
+
+
+def versions() -> dict[str, str]:
+    """What a header says about the software."""
+    try:
+        own = version("lumenize-sim")
+    except PackageNotFoundError:
+        own = "unknown"
+    return {"python": platform.python_version(), "trio": trio.__version__, "lumenize_sim": own}
 
 
 @attrs.frozen(kw_only=True)
@@ -176,7 +186,7 @@ class _Drive:
             if error is not None:
                 data.update(error_data(error, text=isinstance(error, AssertionError) or None))
             world.record("verdict", "world", "verdict", data)
-            self.trace = recorder.close({"scenario": self.scenario.name, "seed": world.seed, "python": platform.python_version()})
+            self.trace = recorder.close({"scenario": self.scenario.name, "seed": world.seed, "versions": versions()})
         world.closed = True
         for machine in world.machines:
             if machine.incarnation is not None:

@@ -40,7 +40,7 @@ class Connection:
         id: ``"alice.tab1~0"``: the client and the number of its dialling.
         up, down: towards the object, towards the client.
         record: the object's end, once the upgrade is accepted.
-        early: what the object sent before its 101 (WS-25).
+        latency_us: what the network adds to every frame.
     """
 
     def __init__(self, seat: FreeSeat, nth: int, events: SocketEvents) -> None:
@@ -55,6 +55,7 @@ class Connection:
         self.client_gone = False
         self.server_gone = False
         self.silent = False
+        self.latency_us = 0
         self.frames = {"up": 0, "down": 0}
 
 
@@ -214,10 +215,15 @@ class Sockets:
             if connection.record is not None and not connection.server_gone:
                 arrive(label)
 
-        self._kernel.post_on(connection.up, Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self._limit_us))
+        self._send_on(connection, connection.up, Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self._limit_us))
+
+    def _send_on(self, connection: Connection, link: Link, event: Event) -> None:
+        if connection.latency_us:
+            event.not_before_us = self._kernel.now_us + connection.latency_us
+        self._kernel.post_on(link, event)
 
     def _to_client(self, connection: Connection, label: str, function: Callable[[], None], cause: int = -1) -> None:
-        self._kernel.post_on(connection.down, connection.seat.event(label, function, cause=cause, limit_us=self._limit_us))
+        self._send_on(connection, connection.down, connection.seat.event(label, function, cause=cause, limit_us=self._limit_us))
 
     # -- closing -----------------------------------------------------------------------
 

@@ -49,6 +49,13 @@ class NetworkVerbs:
         self._world.kernel.release(connection.up)
         self._world.kernel.release(connection.down)
 
+    def latency(self, client: Any, seconds: float) -> None:
+        """Frames of ``client`` take this long from now on, both ways; 0 undoes it."""
+        if not seconds >= 0:
+            raise UsageError(f"latency is {seconds!r} s; must be 0 or more")
+        for connection in self._open(client):
+            connection.latency_us = round(seconds * 1_000_000)
+
     def disconnect(self, client: Any) -> None:
         """Cut the sockets of ``client``; it will reconnect by itself after its back-off."""
         for connection in self._open(client):
