@@ -18,7 +18,7 @@ from lumenize_sim.kernel.kernel import Link
 from lumenize_sim.mesh.envelope import Envelope, Failure, Result
 from lumenize_sim.objects.namespace import ServiceBinding, Stub
 from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.rpc_errors import across, disconnected
+from lumenize_sim.objects.rpc_errors import across, disconnected, fallen
 from lumenize_sim.world.host import app_line
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def snapshot_outcome(result: Outcome) -> Outcome:
             inner = value.value
             copy = inner if inner is UNDEFINED else snapshot(inner)
             return result if copy is inner else outcome.Value(Result(copy))
-        if getattr(cls, "__by_value__", False) or cls.__name__ == "Response":
+        if getattr(cls, "__by_value__", False):
             return result
         return outcome.Value(snapshot(value))
     except Exception as error:
@@ -194,7 +194,8 @@ class CallNetwork:
                 if stub._bound is None:
                     stub._bound = machine.generation
                 elif stub._bound != machine.generation:
-                    reply(outcome.Error(machine.last_reset or disconnected()))
+                    assert machine.last_reset is not None, "a generation ends with a reset"
+                    reply(outcome.Error(fallen(machine.last_reset)))
                     return
                 machine.call(label, method, args, reply, cause=world.cause)
 

@@ -98,8 +98,10 @@ class FreeSeat:
     async def _guarded(self, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
             await async_fn(*args)
-        except (trio.Cancelled, InstanceGone):
+        except trio.Cancelled:
             raise
+        except InstanceGone:
+            return
         except Exception as error:
             self.world.app_error(self.name, getattr(async_fn, "__qualname__", str(async_fn)), error)
         except BaseException as error:
@@ -230,8 +232,10 @@ class ObjectSeat:
     async def _guarded(self, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
             await async_fn(*args)
-        except (trio.Cancelled, InstanceGone):
+        except trio.Cancelled:
             raise
+        except InstanceGone:
+            return
         except Exception as error:
             self.incarnation.machine.log("error", "unhandled", {"error": str(error)})
         except BaseException as error:

@@ -1,11 +1,15 @@
 """Simulated web sockets between clients and objects: two links, and what can happen to them.
 
 A connection is two queues.  Frames keep their order in each; nothing orders the two.
-It can be cut after a delivered prefix (the receiver hears 1006 in place of the frame
-that did not make it, the other side behind everything already under way), go half-open
-(nothing arrives any more, and both sides learn of it much later), or be partitioned
-(a direction is held, and healed).  Each of these begins at a frame of one direction,
-never at a moment of the whole connection, so it means the same in every schedule.
+It can be cut after a delivered prefix, go half-open (one direction silently loses
+everything, and both sides learn of it much later), or be partitioned (one direction is
+held for a while, then healed).
+
+Each of these begins at a frame of one direction, in a turn of its sender, and changes
+only what that sender does from then on; the other side hears of it by an event.  Were a
+flag set here that the other side reads, the behaviour would depend on the order of two
+actors that nothing orders, and a run could not be replayed from its orders per receiver.
+So every field of a connection below says whose turns write it, and only those read it.
 """
 
 from __future__ import annotations
@@ -39,8 +43,9 @@ class Connection:
     Attributes:
         id: ``"alice.tab1~0"``: the client and the number of its dialling.
         up, down: towards the object, towards the client.
-        record: the object's end, once the upgrade is accepted.
-        latency_us: what the network adds to every frame.
+        state: the client's: 0 connecting … 3 closed.
+        record, server_gone: the object's: its end, and whether that is gone.
+        ends: what the sender of either direction does to its frames.
     """
 
     def __init__(self, seat: FreeSeat, nth: int, events: SocketEvents) -> None:
@@ -52,11 +57,28 @@ class Connection:
         self.state = _CONNECTING
         self.record: SocketRecord | None = None
         self.machine: Any = None
-        self.client_gone = False
         self.server_gone = False
+        self.ends = {"^": _End(self.up), "v": _End(self.down)}
+
+
+class _End:
+    """What the sender of one direction does to its frames.  Written and read in its own turns.
+
+    Attributes:
+        frames: sent so far.
+        silent: nothing that is sent arrives any more.
+        held_until_us: frames arrive after this time at the earliest.
+        latency_us: what the network adds to every frame.
+    """
+
+    __slots__ = ("frames", "held_until_us", "latency_us", "link", "silent")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.frames = 0
         self.silent = False
+        self.held_until_us = 0
         self.latency_us = 0
-        self.frames = {"up": 0, "down": 0}
 
 
 class ClientSocket:
@@ -144,8 +166,6 @@ class Sockets:
                 connection.events.on_open()
 
         self._to_client(connection, f"{connection.id}/opened", opened)
-        if connection.client_gone:
-            self._post_up(connection, f"{connection.id}/gone", lambda label: connection.machine.socket_closed(label, record, ABNORMAL_CODE, ABNORMAL_REASON, False))
         for kind, payload in self._early.pop(record, ()):
             self.server_sends(record, kind, payload)
 
@@ -161,21 +181,19 @@ class Sockets:
     # -- frames ------------------------------------------------------------------------
 
     def client_sends(self, connection: Connection, data: str | bytes) -> None:
-        """One frame towards the object."""
-        nth = connection.frames["up"]
-        connection.frames["up"] = nth + 1
-        label = f"{connection.id}^{nth}"
-        if self.wire is not None:
-            self.wire.append((connection.id, "client->gateway", data if isinstance(data, str) else data.hex()))
-        cause = self._record_frame(connection, connection.seat.name, label, data)
-        if connection.silent or (self._world.plan and self._frame_fault(connection, connection.up, f"{connection.id}^")):
+        """One frame towards the object, in a turn of the client (or of the driver)."""
+        label = self._frame(connection, "^", connection.seat.name, data)
+        if label is None:
             return
-        self._post_up(
-            connection, label, lambda event: connection.machine.socket_message(event, connection.record, data, cause=self._world.cause), cause
-        )
+        name, cause = label
+
+        def arrive(event: str) -> None:
+            connection.machine.socket_message(event, connection.record, data, cause=self._world.cause)
+
+        self._post_up(connection, name, arrive, cause)
 
     def server_sends(self, record: SocketRecord, kind: str, payload: Any) -> None:
-        """One frame, or the close frame, towards the client."""
+        """One frame, or the close frame, towards the client, in a turn of the object."""
         connection = self._by_record.get(record)
         if connection is None:
             self._early.setdefault(record, []).append((kind, payload))
@@ -185,20 +203,28 @@ class Sockets:
             return
         if kind != "message" or connection.server_gone:
             return
-        nth = connection.frames["down"]
-        connection.frames["down"] = nth + 1
-        label = f"{connection.id}v{nth}"
-        if self.wire is not None:
-            self.wire.append((connection.id, "gateway->client", payload if isinstance(payload, str) else payload.hex()))
-        cause = self._record_frame(connection, connection.machine.name, label, payload)
-        if connection.silent or (self._world.plan and self._frame_fault(connection, connection.down, f"{connection.id}v")):
+        label = self._frame(connection, "v", connection.machine.name, payload)
+        if label is None:
             return
 
         def received() -> None:
             if connection.state == _OPEN:
                 connection.events.on_message(payload)
 
-        self._to_client(connection, label, received, cause)
+        self._to_client(connection, label[0], received, label[1])
+
+    def _frame(self, connection: Connection, way: str, sender: str, data: Any) -> tuple[str, int] | None:
+        """Count, record and maybe lose one frame; its label and record, or ``None`` if it is lost."""
+        end = connection.ends[way]
+        label = f"{connection.id}{way}{end.frames}"
+        end.frames += 1
+        if self.wire is not None:
+            direction = "client->gateway" if way == "^" else "gateway->client"
+            self.wire.append((connection.id, direction, data if isinstance(data, str) else data.hex()))
+        cause = self._record_frame(connection, sender, label, data)
+        if end.silent or (self._world.plan and self._frame_fault(connection, way)):
+            return None
+        return label, cause
 
     def _record_frame(self, connection: Connection, sender: str, label: str, data: Any) -> int:
         world = self._world
@@ -215,15 +241,16 @@ class Sockets:
             if connection.record is not None and not connection.server_gone:
                 arrive(label)
 
-        self._send_on(connection, connection.up, Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self._limit_us))
+        self._send_on(connection.ends["^"], Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self._limit_us))
 
-    def _send_on(self, connection: Connection, link: Link, event: Event) -> None:
-        if connection.latency_us:
-            event.not_before_us = self._kernel.now_us + connection.latency_us
-        self._kernel.post_on(link, event)
+    def _send_on(self, end: _End, event: Event) -> None:
+        now_us = self._kernel.now_us
+        if end.latency_us or end.held_until_us > now_us:
+            event.not_before_us = max(now_us + end.latency_us, end.held_until_us)
+        self._kernel.post_on(end.link, event)
 
     def _to_client(self, connection: Connection, label: str, function: Callable[[], None], cause: int = -1) -> None:
-        self._send_on(connection, connection.down, connection.seat.event(label, function, cause=cause, limit_us=self._limit_us))
+        self._send_on(connection.ends["v"], connection.seat.event(label, function, cause=cause, limit_us=self._limit_us))
 
     # -- closing -----------------------------------------------------------------------
 
@@ -264,63 +291,80 @@ class Sockets:
         connection = self._by_record.get(record)
         if connection is not None and not connection.server_gone:
             connection.server_gone = True
-            self._tell_client_lost(connection)
+            self._to_client(connection, f"{connection.id}vlost", self._client_hears(connection))
 
-    def cut(self, connection: Connection) -> None:
-        """The connection breaks; each side hears of it behind what is under way to it."""
-        self._tell_client_lost(connection)
-        self._tell_server_lost(connection)
+    def cut(self, connection: Connection, way: str | None = None) -> None:
+        """The connection breaks.
 
-    def _tell_client_lost(self, connection: Connection) -> None:
+        ``way``: as the sender of that direction sees it: he hears of it by an event of his own, the
+        other side behind what is under way to it.  Without: the driver cuts it, and is ordered
+        against both.
+        """
+        if way == "v":
+            self._kernel.post(self._server_event(connection, f"{connection.id}/cut"))
+        elif connection.machine is not None:
+            self._post_up(connection, f"{connection.id}^lost", self._server_hears(connection))
+        if way == "^":
+            self._kernel.post(connection.seat.event(f"{connection.id}/cut", self._client_hears(connection)))
+        else:
+            self._to_client(connection, f"{connection.id}vlost", self._client_hears(connection))
+
+    def _client_hears(self, connection: Connection) -> Callable[[], None]:
         def lost() -> None:
             if connection.state in (_CONNECTING, _OPEN, _CLOSING):
                 told = connection.state != _CLOSING
                 connection.state = _CLOSED
-                connection.client_gone = True
                 if told:
                     connection.events.on_close(ABNORMAL_CODE, "", False)
 
-        self._to_client(connection, f"{connection.id}vlost", lost)
+        return lost
 
-    def _tell_server_lost(self, connection: Connection) -> None:
-        if connection.machine is None:
-            return
-
+    def _server_hears(self, connection: Connection) -> Callable[[str], None]:
         def lost(event: str) -> None:
             assert connection.record is not None
             connection.machine.socket_closed(event, connection.record, ABNORMAL_CODE, ABNORMAL_REASON, False)
 
-        self._post_up(connection, f"{connection.id}^lost", lost)
+        return lost
+
+    def _server_event(self, connection: Connection, label: str) -> Event:
+        world, machine = self._world, connection.machine
+        hears = self._server_hears(connection)
+
+        def fire() -> None:
+            world.deliver(machine.name, label, -1)
+            if connection.record is not None and not connection.server_gone:
+                hears(label)
+
+        return Event(label, machine.host, fire, receiver=machine.name)
 
     # -- faults ------------------------------------------------------------------------
 
-    def _frame_fault(self, connection: Connection, link: Link, target: str) -> bool:
-        """The boundary before a frame.  True when the frame is lost."""
-        plan, world = self._world.plan, self._world
+    def _frame_fault(self, connection: Connection, way: str) -> bool:
+        """The boundary before a frame, in a turn of its sender.  True when the frame is lost."""
+        plan, world, now_us = self._world.plan, self._world, self._kernel.now_us
+        end, target = connection.ends[way], f"{connection.id}{way}"
         held = plan.at("partition", target, len(PARTITION_S))
-        if held and not link.held:
+        if held and end.held_until_us <= now_us:
             world.fault_fired("partition", target, held)
-            self.hold_for(connection, link, target, PARTITION_S[held])
+            end.held_until_us = now_us + round(PARTITION_S[held] * 1_000_000)
+            self._later(connection, way, "heal", end.held_until_us, lambda: world.fault_fired("heal", target, 1))
         if plan.at("disconnect", target):
             world.fault_fired("disconnect", target, 1)
-            connection.silent = True
-            self.cut(connection)
+            end.silent = True
+            self.cut(connection, way)
             return True
         if plan.at("half-open", target):
             world.fault_fired("half-open", target, 1)
-            connection.silent = True
-            seat = connection.seat
-            seat.post_at(f"{connection.id}/dead", self._kernel.now_us + round(HALF_OPEN_S * 1_000_000), lambda: self.cut(connection), False)
+            end.silent = True
+            due_us = now_us + round(HALF_OPEN_S * 1_000_000)
+            self._later(connection, way, "dead", due_us, lambda: self.cut(connection, way))
             return True
         return False
 
-    def hold_for(self, connection: Connection, link: Link, target: str, seconds: float) -> None:
-        """Hold one direction, and heal it after ``seconds``."""
-        world = self._world
-        self._kernel.hold(link)
-
-        def heal() -> None:
-            world.fault_fired("heal", target, 1)
-            self._kernel.release(link)
-
-        connection.seat.post_at(f"{target}/heal", self._kernel.now_us + round(seconds * 1_000_000), heal, False)
+    def _later(self, connection: Connection, way: str, what: str, due_us: int, act: Callable[[], None]) -> None:
+        """Something that happens to a direction at its sender's end, by itself."""
+        label = f"{connection.id}{way}/{what}"
+        if way == "^":
+            connection.seat.post_at(label, due_us, act, False)
+        else:
+            connection.machine.host.post_at(label, act, due_us)

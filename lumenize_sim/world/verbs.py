@@ -54,12 +54,14 @@ class NetworkVerbs:
         if not seconds >= 0:
             raise UsageError(f"latency is {seconds!r} s; must be 0 or more")
         for connection in self._open(client):
-            connection.latency_us = round(seconds * 1_000_000)
+            for end in connection.ends.values():
+                end.latency_us = round(seconds * 1_000_000)
 
     def disconnect(self, client: Any) -> None:
         """Cut the sockets of ``client``; it will reconnect by itself after its back-off."""
         for connection in self._open(client):
-            connection.silent = True
+            for end in connection.ends.values():
+                end.silent = True
             self._world.sockets.cut(connection)
         self._world.count_fault("disconnect")
 
