@@ -1,9 +1,13 @@
 """Strays: the clock and the randomness that app code reaches for by habit are virtual too.
 
 Time goes through time-machine, because patching attributes reaches neither captured
-references nor `datetime`.  Randomness: the module-level generator of `random` is
-reseeded, and `os.urandom` and `random._urandom` (which `uuid` and `secrets` end in)
-draw from the run.
+references nor `datetime`.  Randomness: the functions of the module `random`, `os.urandom`
+and `random._urandom` (which `uuid` and `secrets` end in) draw from a generator of whoever
+runs.  One stream for everybody would hand out its values in the order of the schedule, so
+that two actors that never meet would still not commute.
+
+A function of `random` that was captured before the run (`from random import choice`)
+draws from a seeded stream for all.
 
 Not virtual: `time.monotonic`, `time.perf_counter` and friends; `random.Random()` without
 a seed (the interpreter reads the system's entropy in C); `uuid.uuid1` and `uuid.getnode`;
@@ -23,12 +27,43 @@ from typing import Any
 import time_machine
 
 from lumenize_sim.errors import AppError
+from lumenize_sim.objects.strand import strand_var
+from lumenize_sim.world.randomness import generator
 
 __all__ = ["Strays"]
 
+#: Functions of the module `random`, which are bound methods of one hidden generator.
+_FUNCTIONS = tuple(
+    name for name in random.__all__ if callable(getattr(random, name)) and not isinstance(getattr(random, name), type)
+)
+_real_functions = {name: getattr(random, name) for name in _FUNCTIONS}
 _real_urandom = os.urandom
 _real_thread_start = threading.Thread.start
 _real_unawaited: Any = getattr(warnings, "_warn_unawaited_coroutine", None)
+
+
+class _OwnersRandom(random.Random):
+    """A generator that is, at each draw, the one of whoever runs.  The rest of its methods end in these."""
+
+    def __init__(self, of_running: Callable[[], random.Random]) -> None:
+        self._of_running = of_running
+        super().__init__(0)
+
+    def random(self) -> float:
+        return self._of_running().random()
+
+    def getrandbits(self, k: int, /) -> int:
+        return self._of_running().getrandbits(k)
+
+    def seed(self, a: Any = None, version: int = 2) -> None:
+        if self.__dict__:
+            self._of_running().seed(0 if a is None else a, version)
+
+    def getstate(self) -> Any:
+        return self._of_running().getstate()
+
+    def setstate(self, state: Any) -> None:
+        self._of_running().setstate(state)
 
 
 class Strays:
@@ -53,11 +88,18 @@ class Strays:
     @contextmanager
     def virtual(self) -> Iterator[None]:
         """Within the block, on this thread, strays belong to the run."""
-        bytes_of = random.Random(self._seed).randbytes
         thread = threading.get_ident()
+        streams: dict[str, random.Random] = {}
+
+        def of_running() -> random.Random:
+            strand = strand_var.get()
+            name = "" if strand is None else strand.owner.name
+            if name not in streams:
+                streams[name] = generator(self._seed, name)
+            return streams[name]
 
         def urandom(size: int) -> bytes:
-            return bytes_of(size) if threading.get_ident() == thread else _real_urandom(size)
+            return of_running().randbytes(size) if threading.get_ident() == thread else _real_urandom(size)
 
         def start(self: threading.Thread) -> None:
             if threading.get_ident() == thread and self.name != "lumenize-sim-watchdog":
@@ -71,6 +113,9 @@ class Strays:
         random.seed(self._seed)
         traveller = time_machine.travel(self._epoch_ms / 1000, tick=False)
         self._clock = traveller.start()
+        owners = _OwnersRandom(of_running)
+        for name in _FUNCTIONS:
+            setattr(random, name, getattr(owners, name))
         os.urandom = urandom
         random._urandom = urandom  # type: ignore[attr-defined]  # what uuid and secrets end in
         threading.Thread.start = start  # type: ignore[method-assign]  # refused by name
@@ -82,5 +127,7 @@ class Strays:
             threading.Thread.start = _real_thread_start  # type: ignore[method-assign]  # as above
             random._urandom = _real_urandom  # type: ignore[attr-defined]  # as above
             os.urandom = _real_urandom
+            for name, function in _real_functions.items():
+                setattr(random, name, function)
             traveller.stop()
             random.setstate(state)
