@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -27,6 +28,7 @@ from lumenize_sim.world.world import World
 
 __all__ = ["Outcome", "run_scenario", "versions"]
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 #: Endings of the kernel that are the app's failures.
 _FAILURES = {"deadlock": "deadlock", "step_limit": "step_limit", "cpu_limit": "cpu_limit", "app_error": "app_error"}
 
@@ -184,7 +186,9 @@ class _Drive:
         if recorder is not None:
             data: dict[str, Any] = {"outcome": kind}
             if error is not None:
-                data.update(error_data(error, text=isinstance(error, AssertionError) or None))
+                data.update(error_data(error))
+                if isinstance(error, AssertionError):
+                    data["message"] = said_by(error)
             world.record("verdict", "world", "verdict", data)
             self.trace = recorder.close({"scenario": self.scenario.name, "seed": world.seed, "versions": versions()})
         world.closed = True
@@ -212,10 +216,21 @@ class _Drive:
         return _FAILURES.get(ending.kind, ending.kind), ending.detail, ending.error
 
 
+def said_by(error: AssertionError) -> str:
+    """What the author of an assertion said, which is what plain Python says.
+
+    pytest rewrites assertions so that values are in the message, with addresses where a
+    value has no better representation.  A digest must be the same without pytest, and in
+    any process.
+    """
+    text = str(error)
+    return "" if text.startswith("assert ") else text.partition("\nassert ")[0]
+
+
 def describe_error(error: BaseException) -> str:
-    """One line: class and first line of the text, and where it was raised."""
+    """One line: class and first line of the text, without addresses, and where it was raised."""
     text = str(error).strip().splitlines()
-    line = text[0] if text else ""
+    line = _ADDRESS.sub("", text[0]) if text else ""
     where = ""
     traceback = error.__traceback__
     while traceback is not None:
