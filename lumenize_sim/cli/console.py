@@ -34,7 +34,7 @@ class Printer:
     """Prints to standard output: colours on a terminal, plain lines of any length elsewhere."""
 
     def __init__(self) -> None:
-        self._console = _Console(highlight=False, markup=False, emoji=False)
+        self._console: Console = _Console(highlight=False, markup=False, emoji=False)
         if not self._console.is_terminal:
             self._console.width = _PLAIN_WIDTH
 

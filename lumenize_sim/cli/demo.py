@@ -28,7 +28,8 @@ from lumenize_sim.world.scenario import Scenario
 
 __all__ = ["command", "scenarios_folder"]
 
-#: Schedules for the twins with the fix: enough to see the difference, and quick.
+#: Schedules to find a race in, and for its twin with the fix: enough to see the difference, and quick.
+_HUNT_SCHEDULES = 1000
 _TWIN_SCHEDULES = 200
 _FILES = ("collab_editor.py", "lost_update.py", "subscribe_race.py", "collab_editor_tutorial.py")
 
@@ -59,7 +60,9 @@ def command(schedules: int, folder: str | None, save: str, as_json: bool) -> int
     else:
         printer.block(Rule(style="dim"))
         if failed:
-            names = ", ".join(f"{part['part']} ({part['scenario']}): {'; '.join(part['wrong'])}" for part in failed)
+            names = ", part ".join(
+                f"{part['part']} ({part['scenario']}): {'; '.join(part['wrong'])}" for part in failed
+            )
             printer.line(("not as it must be: ", "red bold"), f"part {names}")
         else:
             printer.line(("all four parts came out as they must", "green bold"), f", in {wall_s:.1f} s")
@@ -170,10 +173,10 @@ class _Demo:
 
     def _hunt(self, scenario: Scenario, part: dict[str, Any]) -> list[str]:
         """Find, shrink, explain, replay in a fresh process; and see the twin with the fix survive the same."""
-        report = self._explore(scenario, 1000, part)
+        report = self._explore(scenario, _HUNT_SCHEDULES, part)
         if not report.failures:
             return [f"the race was not found in {report.schedules} schedules"]
-        self._failed(report, 1000)
+        self._failed(report, _HUNT_SCHEDULES)
         failure: Failure = report.failures[0]
         part.update(failure.to_json())
         wrong = (

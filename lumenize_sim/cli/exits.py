@@ -49,8 +49,6 @@ def report_error(error: BaseException, args: Sequence[str]) -> int:
     Args:
         args: of the command line, for the report.
     """
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
     if isinstance(error, SystemExit):  # the only one of ours is click's, where standard output was closed early
         return error.code if isinstance(error.code, int) else Exit.FAILED
     if isinstance(error, KeyboardInterrupt | click.Abort):
@@ -115,7 +113,7 @@ def _sentence(text: str) -> str:
 
 def _write_report(error: BaseException, args: Sequence[str]) -> Path:
     """Write a short report and return where it is."""
-    from lumenize_sim.explore.run import versions
+    from lumenize_sim.world.run import versions
 
     lines = [
         "lumenize_sim: a fault of the simulator",

@@ -72,16 +72,17 @@ def _view(view: str, trace: Trace, found: Finding | None, width: int) -> str:
         return html_page(trace, highlight=hot)
     if view == "diagram":
         return sequence_diagram(trace, highlight=hot).rstrip("\n")
-    body = _tree(trace, found) if view == "tree" else timeline(trace, width=width, highlight=hot)
-    return body if found is None else f"{body}\n\n{Words(trace).text(found.message)}"
+    words = Words(trace)
+    body = _tree(trace, found, words) if view == "tree" else timeline(trace, width=width, highlight=hot)
+    return body if found is None else f"{body}\n\n{words.text(found.message)}"
 
 
-def _tree(trace: Trace, found: Finding | None) -> str:
+def _tree(trace: Trace, found: Finding | None, words: Words) -> str:
     """The calls, with the racing pair marked."""
-    lines = call_tree(trace).splitlines()
-    if found is None:
-        return "\n".join(lines)
-    marks = {(found.second.actor, found.second.event): 2, (found.first.actor, found.first.event): 1}
+    lines = [words.replace(line) for line in call_tree(trace).splitlines()]
+    marks: dict[tuple[str, str], int] = {}
+    if found is not None:
+        marks = {(found.second.actor, found.second.event): 2, (found.first.actor, found.first.event): 1}
     # The same order in which the lines come: a call before those that it made.
     stack: list[CallNode] = list(reversed(call_forest(trace)))
     for index in range(len(lines)):

@@ -30,11 +30,13 @@ class Words:
         self._trace = trace
 
     def text(self, text: str) -> str:
-        """``text`` with every label of an event that the trace knows replaced by its name; printable, line by line."""
+        """`replace`, and then printable, line by line."""
+        return "\n".join(printable(line) for line in self.replace(text).splitlines())
+
+    def replace(self, text: str) -> str:
+        """``text`` with every label of an event that the trace knows replaced by its name."""
         names = self._names
-        if names:
-            text = self._pattern.sub(lambda match: names[match.group()], text)
-        return "\n".join(printable(line) for line in text.splitlines())
+        return self._pattern.sub(lambda match: names[match.group()], text) if names else text
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
