@@ -77,6 +77,9 @@ def _body(body: bytes | bytearray | memoryview | str | None) -> bytes | None:
 class _Message:
     """What requests and responses have in common."""
 
+    #: Calls pass them as they are: their body is bytes, and whoever sends one keeps no copy of its headers.
+    __by_value__ = True
+
     def text(self) -> str:
         """The body as text; ``""`` without a body."""
         body: bytes | None = getattr(self, "body", None)
@@ -106,6 +109,13 @@ class Request(_Message):
     url: str
     headers: Headers = attrs.field(default=None, converter=_headers)
     body: bytes | None = attrs.field(default=None, converter=_body)
+
+    @classmethod
+    def of(cls, request: Request | str, **options: Any) -> Request:
+        """A copy of ``request``, or a request for a URL, as `fetch` sends it."""
+        if isinstance(request, str):
+            return cls(options.pop("method", "GET"), request, **options)
+        return cls(request.method, request.url, request.headers, request.body)
 
     @property
     def is_web_socket_upgrade(self) -> bool:

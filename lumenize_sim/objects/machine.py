@@ -133,6 +133,7 @@ class ObjectMachine:
         self._alarm_ms = self.durable.alarm_ms
         if self.durable.alarm_ms is not None:
             self.scheduler.schedule(self.durable.alarm_ms)
+            self._arm_alarm()
 
     # -- events in ---------------------------------------------------------------------
 
@@ -512,6 +513,7 @@ class ObjectMachine:
         self._alarm_timer = None
         info = self.scheduler.fire(self.host.host.now_ms())
         if info is None:
+            self._arm_alarm()  # a real clock may have been set back
             return
         if self.host.tracing:
             self.host.record("alarm", label, {"retry": info.retry_count})
@@ -520,7 +522,8 @@ class ObjectMachine:
             incarnation = self.incarnation
             assert incarnation is not None
             store = incarnation.store
-            verdict = arming(store.alarm_ms, info.scheduled_time, self.host.host.now_ms(), clean=not store.dirty)
+            clean = store.alarm_ms == self.durable.alarm_ms
+            verdict = arming(store.alarm_ms, info.scheduled_time, self.host.host.now_ms(), clean=clean)
             if verdict is not Arming.RUN or not incarnation.isolate.handles("alarm"):
                 # AL-9, AL-27: called off, moved, or nobody to hear it.
                 if verdict is Arming.RUN:
@@ -530,7 +533,8 @@ class ObjectMachine:
                 self.scheduler.succeed()
                 self._arm_alarm()
                 return
-            store.arm()
+            if clean or store.alarm_ms == info.scheduled_time:
+                store.arm()  # and otherwise a time is on its way to disk that this run must not delete (AL-9)
             self._alarm_limit = self.host.post_at(
                 f"{label}/limit",
                 lambda: self._alarm_overdue(incarnation),
@@ -576,7 +580,10 @@ class ObjectMachine:
         self._arm_alarm()
 
     def _alarm_succeeded(self) -> None:
-        self.scheduler.succeed()
+        scheduler, stored = self.scheduler, self.durable.alarm_ms
+        scheduler.succeed()
+        if stored is not None and scheduler.wake_ms is None:
+            scheduler.schedule(stored)  # the very same time was set again in the handler (AL-17)
         self._arm_alarm()
 
     def _alarm_restored(self) -> None:

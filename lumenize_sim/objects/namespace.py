@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from lumenize_sim.objects import ids
+from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.pending import Pending
 
@@ -54,9 +55,9 @@ class Stub:
         """Call ``method``.  Acts at once."""
         return self._dispatcher.call(self, method, args)
 
-    def fetch(self, request: Any) -> Pending[Any]:
-        """Send an HTTP request; settles with the response."""
-        return self._dispatcher.call(self, "fetch", (request,))
+    def fetch(self, request: Request | str, **options: Any) -> Pending[Response]:
+        """Send an HTTP request, or one for a URL with ``method``, ``headers``, ``body``; settles with the response."""
+        return self._dispatcher.call(self, "fetch", (Request.of(request, **options),))
 
     def __getattr__(self, name: str) -> Callable[..., Pending[Any]]:
         if name.startswith("_"):
@@ -107,9 +108,9 @@ class ServiceBinding:
         """Call ``method`` of a fresh instance.  Acts at once."""
         return self._dispatcher.call(self, method, args)
 
-    def fetch(self, request: Any) -> Pending[Any]:
-        """Send an HTTP request; settles with the response."""
-        return self._dispatcher.call(self, "fetch", (request,))
+    def fetch(self, request: Request | str, **options: Any) -> Pending[Response]:
+        """Send an HTTP request, or one for a URL with ``method``, ``headers``, ``body``; settles with the response."""
+        return self._dispatcher.call(self, "fetch", (Request.of(request, **options),))
 
     def __getattr__(self, name: str) -> Callable[..., Pending[Any]]:
         if name.startswith("_"):

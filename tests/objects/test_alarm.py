@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,12 +18,61 @@ from lumenize_sim.objects.alarm import (
     AlarmScheduler,
     Arming,
     Failure,
-    StoredAlarm,
+    arming,
     retry_delay_ms,
     told_before_commit,
 )
+from lumenize_sim.objects.storage import Durable, Storage, Store, StoreHooks
 
 T = 1_700_000_000_000
+
+
+class Stored:
+    """The object's side on a real store, every change committed and durable at once."""
+
+    def __init__(self, alarm_ms: int | None = None, durable: Durable | None = None) -> None:
+        self.durable = durable or Durable()
+        if durable is None:
+            self.durable.alarm_ms = alarm_ms
+        self.store = Store(self.durable, hooks=StoreHooks())
+
+    def get(self) -> int | None:
+        return self.store.get_alarm()
+
+    def set(self, at_ms: int, now_ms: int) -> bool:
+        """Whether it was a write."""
+        outcomes: list[Any] = []
+        Storage(self.store, now_ms=lambda: now_ms).set_alarm(at_ms).when_done(outcomes.append)
+        outcomes[0].unwrap()
+        return self._commit()
+
+    def delete(self) -> bool:
+        """Whether it was a write."""
+        self.store.set_alarm(None, True)
+        return self._commit()
+
+    def begin(self, scheduled_ms: int, now_ms: int) -> Arming:
+        """The scheduler wakes the object."""
+        verdict = arming(self.store.alarm_ms, scheduled_ms, now_ms, clean=True)
+        if verdict is Arming.RUN:
+            self.store.arm()
+        return verdict
+
+    def end(self, *, succeeded: bool) -> bool:
+        """The handler ended; whether that was a write."""
+        self.store.disarm(succeeded=succeeded)
+        return self._commit()
+
+    def restarted(self) -> Stored:
+        """The process is gone, and another one opens the same state."""
+        self.store.crash()
+        return Stored(durable=self.durable)
+
+    def _commit(self) -> bool:
+        number = self.store.commit()
+        if number is not None:
+            self.store.flushed(number)
+        return number is not None
 
 
 def running(at_ms: int = T) -> AlarmScheduler:
@@ -248,7 +299,7 @@ def test_the_scheduler_hears_of_an_earlier_time_before_the_commit(
 
 def test_a_past_time_becomes_now() -> None:
     """AL-2, LT-54."""
-    stored = StoredAlarm()
+    stored = Stored()
     assert stored.get() is None
     assert stored.set(1, T)
     assert stored.get() == T
@@ -257,7 +308,7 @@ def test_a_past_time_becomes_now() -> None:
 @pytest.mark.parametrize("at_ms", [0, -1])
 def test_a_time_that_is_not_positive_is_refused(at_ms: int) -> None:
     """AL-2."""
-    stored = StoredAlarm(T)
+    stored = Stored(T)
     with pytest.raises(TypeError, match=r"^setAlarm\(\) cannot be called with an alarm time <= 0$"):
         stored.set(at_ms, T)
     assert stored.get() == T
@@ -265,7 +316,7 @@ def test_a_time_that_is_not_positive_is_refused(at_ms: int) -> None:
 
 def test_setting_the_same_time_again_is_no_write() -> None:
     """AL-7."""
-    stored = StoredAlarm()
+    stored = Stored()
     assert stored.set(T + 1, T)
     assert not stored.set(T + 1, T)
     assert stored.delete()
@@ -274,18 +325,18 @@ def test_setting_the_same_time_again_is_no_write() -> None:
 
 def test_in_the_handler_the_alarm_is_gone_and_after_success_it_is() -> None:
     """AL-5, AL-17."""
-    stored = StoredAlarm(T)
-    assert stored.begin(T, T, clean=True) is Arming.RUN
+    stored = Stored(T)
+    assert stored.begin(T, T) is Arming.RUN
     assert stored.get() is None
-    assert stored.value_ms == T
+    assert stored.store.alarm_ms == T
     assert stored.end(succeeded=True)
-    assert (stored.get(), stored.value_ms) == (None, None)
+    assert (stored.get(), stored.store.alarm_ms) == (None, None)
 
 
 def test_after_a_failure_the_time_is_seen_again() -> None:
     """AL-5, LT-56."""
-    stored = StoredAlarm(T)
-    stored.begin(T, T, clean=True)
+    stored = Stored(T)
+    stored.begin(T, T)
     assert not stored.end(succeeded=False)
     assert stored.get() == T
 
@@ -293,9 +344,9 @@ def test_after_a_failure_the_time_is_seen_again() -> None:
 def test_a_time_set_in_the_handler_stands() -> None:
     """AL-17, LT-57; also the very same time again."""
     for at_ms in (T, T + 50):
-        stored = StoredAlarm(T)
-        stored.begin(T, T, clean=True)
-        assert stored.set(at_ms, T)
+        stored = Stored(T)
+        stored.begin(T, T)
+        assert stored.set(at_ms, T) is (at_ms != T)
         assert stored.get() == at_ms
         assert not stored.end(succeeded=True)
         assert stored.get() == at_ms
@@ -303,37 +354,27 @@ def test_a_time_set_in_the_handler_stands() -> None:
 
 def test_after_a_deletion_in_the_handler_the_retry_is_called_off() -> None:
     """AL-29."""
-    stored = StoredAlarm(T)
-    stored.begin(T, T, clean=True)
+    stored = Stored(T)
+    stored.begin(T, T)
     assert stored.delete()
     assert not stored.end(succeeded=False)
     assert stored.get() is None
-    assert stored.begin(T, T + 2000, clean=True) is Arming.CALL_OFF
+    assert stored.begin(T, T + 2000) is Arming.CALL_OFF
 
 
 def test_a_rolled_back_transaction_puts_time_and_deletion_back() -> None:
     """AL-4, AL-20, LT-61."""
-    stored = StoredAlarm(T)
-    mark = stored.mark()
+    stored = Stored(T)
+    frame = stored.store.push(explicit=False)
     stored.set(T + 5, T)
-    stored.restore(mark)
+    stored.store.undo(frame)
     assert stored.get() == T
-    stored.begin(T, T, clean=True)
-    mark = stored.mark()
+    stored.begin(T, T)
+    frame = stored.store.push(explicit=False)
     stored.set(T + 5, T)
-    stored.restore(mark)
+    stored.store.undo(frame)
     assert stored.get() is None
     assert stored.end(succeeded=True)
-
-
-def test_a_roll_back_after_the_handler_leaves_the_time() -> None:
-    stored = StoredAlarm(T)
-    stored.begin(T, T, clean=True)
-    mark = stored.mark()
-    stored.set(T + 5, T)
-    stored.end(succeeded=True)
-    stored.restore(mark)
-    assert stored.get() == T
 
 
 @pytest.mark.parametrize(
@@ -350,39 +391,7 @@ def test_a_roll_back_after_the_handler_leaves_the_time() -> None:
 )
 def test_a_wake_up_is_compared_with_the_stored_time(value: int | None, clean: bool, expected: Arming) -> None:
     """AL-9, AL-10: the clock shows ten milliseconds more than the time that fired."""
-    stored = StoredAlarm(value)
-    assert stored.begin(T, T + 10, clean=clean) is expected
-    if expected is not Arming.RUN:
-        assert stored.get() == value
-        assert stored.begin(T, T + 10, clean=clean) is expected  # nothing has begun
-
-
-def test_an_unconfirmed_change_is_not_deleted_by_the_run() -> None:
-    """AL-9."""
-    stored = StoredAlarm(T + 5000)
-    stored.begin(T, T, clean=False)
-    assert stored.get() == T + 5000
-    assert not stored.end(succeeded=True)
-    assert stored.get() == T + 5000
-
-
-def test_handlers_of_one_object_do_not_overlap() -> None:
-    """AL-15."""
-    stored = StoredAlarm(T)
-    stored.begin(T, T, clean=True)
-    with pytest.raises(SimulatorError, match="it has to wait"):
-        stored.begin(T, T, clean=True)
-    stored.end(succeeded=True)
-    with pytest.raises(SimulatorError, match="never began"):
-        stored.end(succeeded=True)
-
-
-def test_an_abandoned_alarm_is_deleted_unless_another_was_set() -> None:
-    """AL-23."""
-    stored = StoredAlarm(T)
-    assert not stored.abandon(T + 1)
-    assert stored.abandon(T)
-    assert stored.get() is None
+    assert arming(value, T, T + 10, clean=clean) is expected
 
 
 # ------------------------------------------------------------------------------------------- both
@@ -396,7 +405,7 @@ def test_an_alarm_that_is_set_is_never_lost(steps: list[str]) -> None:
     Commits are instant here; what `get` shows outside a run is exactly what the scheduler has.
     """
     now = T
-    scheduler, stored = AlarmScheduler(), StoredAlarm()
+    scheduler, stored = AlarmScheduler(), Stored()
     running: AlarmInfo | None = None
     for step in steps:
         if step == "set":
@@ -407,12 +416,12 @@ def test_an_alarm_that_is_set_is_never_lost(steps: list[str]) -> None:
             scheduler.cancel()
         elif running is None:
             if step == "crash":
-                stored = StoredAlarm(stored.value_ms)
+                stored = stored.restarted()
             else:
                 now = max(now, scheduler.wake_ms or now)
                 running = scheduler.fire(now)
                 if running is not None:
-                    verdict = stored.begin(running.scheduled_time, now, clean=True)
+                    verdict = stored.begin(running.scheduled_time, now)
                     if verdict is not Arming.RUN:
                         assert verdict is Arming.CALL_OFF
                         scheduler.succeed()
@@ -423,11 +432,11 @@ def test_an_alarm_that_is_set_is_never_lost(steps: list[str]) -> None:
             running = None
         elif step != "wait":
             if step == "crash":
-                stored = StoredAlarm(stored.value_ms)
+                stored = stored.restarted()
             else:
                 stored.end(succeeded=False)
             if scheduler.fail(now, counted=step == "throw", jitter=0) is Failure.ABANDONED:
-                stored.abandon(running.scheduled_time)
+                stored.delete()
             running = None
         shown = stored.get()
         if running is None:
