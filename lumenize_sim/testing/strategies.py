@@ -1,0 +1,238 @@
+"""Hypothesis draws whole simulations.
+
+No step of a schedule is drawn.  Hypothesis shrinks what it drew, by deleting and lowering
+parts of it; a schedule drawn step by step would be rewritten by that from the first
+deleted step on.  So a short plan is drawn before the run: which arrival comes before which,
+which message is late, which fault falls on which boundary.  An empty plan is the world
+without surprises, and that is where shrinking leads.
+
+The run follows the plan as far as it applies.  What it turned out to need is written on
+the tape, which is usually less than was planned.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+
+import attrs
+from hypothesis import strategies as st
+from hypothesis.errors import HypothesisException
+
+from lumenize_sim.errors import UsageError
+from lumenize_sim.explore.run import Run, apart, record, saved
+from lumenize_sim.explore.shrink import run_leniently
+from lumenize_sim.kernel.choice import Choice
+from lumenize_sim.testing.census import Census, Place, fault_choice, late_choice, order_choice, take_census
+from lumenize_sim.testing.failure import Told, error_of, judged, telling, users_frames, way_back, words
+from lumenize_sim.trace.trace import Trace
+from lumenize_sim.world.faults import KINDS, Faults
+from lumenize_sim.world.options import WorldOptions
+from lumenize_sim.world.run import Outcome
+from lumenize_sim.world.scenario import Scenario
+
+__all__ = ["Simulation", "simulations"]
+
+
+class Simulation:
+    """One planned simulation.  It runs when something is asked of it, and then once.
+
+    Attributes:
+        scenario: what is run.
+        plan: the deviations from the world without surprises.
+        seed: of application randomness.
+    """
+
+    def __init__(self, scenario: Scenario, plan: tuple[Choice, ...], *, seed: int) -> None:
+        self.scenario = scenario
+        self.plan = plan
+        self.seed = seed
+        self._told = Told()
+        self._judged = attrs.evolve(scenario, drive=judged(scenario.drive, self._told))
+
+    @cached_property
+    def _ran(self) -> tuple[Outcome, tuple[Choice, ...]]:
+        return apart(lambda: run_leniently(self._judged, self.plan, seed=self.seed))
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it went; without a trace, which `run` has."""
+        return self._ran[0]
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The choices that the run needed; often fewer than planned."""
+        return self._ran[1]
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception of a failed run, ``None`` of one that passed."""
+        return error_of(self.run) if self.outcome.failed else None
+
+    @cached_property
+    def run(self) -> Run:
+        """The same run again, recorded, with tape and trace.
+
+        Raises:
+            UsageError: it does not come out the same, so that something outside the nodes remembers.
+        """
+        choices = self.choices
+        run = apart(lambda: record(self._judged, choices, seed=self.seed))
+        if run.outcome.signature != self.outcome.signature:
+            raise UsageError(
+                f"{self.scenario.name} ended as {self.outcome.kind!r}, and as {run.outcome.kind!r} when run again "
+                "in the same order. "
+                "The app keeps state outside its nodes, in a module or a class: move it into a node."
+            )
+        return attrs.evolve(run, scenario=self.scenario)
+
+    @property
+    def trace(self) -> Trace:
+        """What happened."""
+        return self.run.trace
+
+    def check(self) -> Simulation:
+        """Returns itself if the run passed.
+
+        The tape of a failure is written into ``.lumenize`` under a name that is the same
+        for all failures of one kind, so that in the end it holds the smallest.
+
+        Raises:
+            BaseException: the error of the failed run, explained.
+        """
+        __tracebackhide__ = True
+        failed = self.outcome.failed
+        if self._told.error is not None:
+            raise self._told.error
+        if failed:
+            error = self.outcome.error
+            if isinstance(error, HypothesisException):  # assume() and the like, said by the driver
+                raise error
+            run = self.run
+            run = saved(run, _folder() / f"{self.scenario.name}-{_fingerprint(run)}.tape")
+            raise telling(error_of(run), [*words(run), *way_back(self.scenario, run.tape, run.path)])
+        return self
+
+    def __repr__(self) -> str:
+        deviations = "; ".join(choice.describe() for choice in self.plan)
+        return f"<simulation of {self.scenario.name} in order" + (f", except: {deviations}>" if deviations else ">")
+
+
+def _folder() -> Path:
+    """Below pytest's root directory, or else here."""
+    plugin = sys.modules.get("lumenize_sim.testing.plugin")
+    return plugin.tape_folders[-1] if plugin is not None and plugin.tape_folders else Path(".lumenize")
+
+
+def _fingerprint(run: Run) -> str:
+    """The same for failures of one kind: kind, class, and the line that raised."""
+    error = run.outcome.error
+    traceback = users_frames(error.__traceback__) if error is not None else None
+    line = ""
+    while traceback is not None:
+        line = f"{traceback.tb_frame.f_code.co_name}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return blake2b("\x00".join((*run.outcome.signature, line)).encode(), digest_size=4).hexdigest()
+
+
+def simulations(
+    scenario: Scenario,
+    *,
+    schedules: int = 4,
+    faults: Faults | None = None,
+    options: WorldOptions | None = None,
+    seed: int = 0,
+) -> st.SearchStrategy[Simulation]:
+    """Simulations of ``scenario``: ``@given(simulations(two_clicks)) def test(sim): sim.check()``.
+
+    Args:
+        schedules: deviations from first come, first served in one run at most; 0 leaves the
+            schedule alone.
+        faults: instead of the scenario's own.
+        options: instead of the scenario's own.
+        seed: of application randomness; draw it too, if it matters.
+
+    Raises:
+        UsageError: an argument is wrong.
+    """
+    if not isinstance(scenario, Scenario):
+        raise UsageError(
+            f"simulations takes a scenario, an `async def name(world)` with @scenario(app), not {scenario!r}"
+        )
+    given: object = schedules
+    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+        raise UsageError(
+            f"schedules={schedules!r}: give the number of deviations that one run may have at most, 0 for none"
+        )
+    if faults is not None:
+        scenario = attrs.evolve(scenario, faults=faults)
+    if options is not None:
+        scenario = attrs.evolve(scenario, options=options)
+    known: list[Census] = []
+
+    def census() -> Census:
+        # At the first draw and not before: a strategy is made when a module is imported.
+        if not known:
+            counted = attrs.evolve(scenario, drive=judged(scenario.drive, Told()))
+            known.append(apart(lambda: take_census(counted, seed=seed)))
+        return known[0]
+
+    return _planned(scenario, census, schedules, seed)
+
+
+@st.composite
+def _planned(
+    draw: st.DrawFn, scenario: Scenario, census: Callable[[], Census], schedules: int, seed: int
+) -> Simulation:
+    counted = census()
+    faults = draw(_some(_faults(counted), scenario.faults.at_most))
+    deviations = draw(_some(_deviations(counted), schedules))
+    return Simulation(scenario, (*faults, *deviations), seed=seed)
+
+
+def _some(kinds: list[st.SearchStrategy[Choice]], at_most: int) -> st.SearchStrategy[list[Choice]]:
+    if not kinds or not at_most:
+        return st.builds(list)
+    return st.lists(st.one_of(kinds), max_size=at_most, unique_by=_site)
+
+
+def _site(choice: Choice) -> str:
+    return choice.label
+
+
+def _deviations(census: Census) -> list[st.SearchStrategy[Choice]]:
+    kinds = []
+    if census.places:
+        kinds.append(st.sampled_from(list(census.places.values())).flatmap(st.sampled_from).flatmap(_overtaking))
+    if census.late:
+        kinds.append(st.sampled_from(list(census.late.items())).flatmap(_lateness))
+    return kinds
+
+
+def _overtaking(place: Place) -> st.SearchStrategy[Choice]:
+    return st.sampled_from(place.rivals).map(lambda rival: order_choice(place, rival))
+
+
+def _lateness(message: tuple[str, int]) -> st.SearchStrategy[Choice]:
+    label, limit_ms = message
+    return st.integers(1, limit_ms).map(lambda late_ms: late_choice(label, late_ms))
+
+
+def _faults(census: Census) -> list[st.SearchStrategy[Choice]]:
+    # The kind first, then the target, then the boundary, so that frequent boundaries do not drown rare ones.
+    boundaries = census.boundaries
+    if not boundaries:
+        return []
+
+    def of_kind(kind: str) -> st.SearchStrategy[Choice]:
+        return st.sampled_from(list(boundaries[kind].items())).flatmap(lambda place: at_target(kind, *place))
+
+    def at_target(kind: str, target: str, possible: tuple[int, ...]) -> st.SearchStrategy[Choice]:
+        # Other schedules have other boundaries: also between those that were counted, and a little beyond.
+        nth = st.sampled_from(possible) | st.integers(0, possible[-1] + 1 + possible[-1] // 4)
+        return st.builds(fault_choice, st.just(kind), st.just(target), nth, st.integers(1, KINDS[kind][0] - 1))
+
+    return [st.sampled_from(list(boundaries)).flatmap(of_kind)]
