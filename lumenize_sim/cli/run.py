@@ -44,7 +44,7 @@ def command(
     """Run SCENARIO (path.py or path.py::name) once, and write its tape.
 
     Without a seed it is the world without surprises: first come, first served, and nothing
-    goes wrong.  Whoever asks for faults gets some: then the seed is 0.
+    goes wrong.  With faults it is seed 0 unless another is given, and some seeds draw none.
     """
     printer = Printer()
     again = command_line("run", where, seed=seed, strategy=strategy, faults=faults)
@@ -59,7 +59,8 @@ def command(
     if as_json:
         printer.json(run.to_json())
     else:
-        print_run(printer, run)
+        drawn = seed is not None or strategy not in (None, "fifo")
+        print_run(printer, run, seed_note="" if drawn else " (none was given: nothing is left to chance)")
         if trace_file is not None:
             printer.fact("trace", trace_file)
     return exit_of(run)

@@ -21,11 +21,12 @@ def exit_of(run: Run) -> Exit:
     return Exit.FAILED if run.outcome.failed else Exit.PASSED
 
 
-def print_run(printer: Printer, run: Run, *, after: str = "") -> None:
+def print_run(printer: Printer, run: Run, *, after: str = "", seed_note: str = "") -> None:
     """Outcome, explanation, choices, seed, tape and replay line.
 
     Args:
         after: put behind the outcome.
+        seed_note: put behind the seed.
     """
     kind = run.outcome.kind
     message = f" — {printable(run.outcome.message)}" if run.outcome.message else ""
@@ -40,7 +41,7 @@ def print_run(printer: Printer, run: Run, *, after: str = "") -> None:
         print_faults(printer, run.outcome.faults)
     printer.line(
         ("seed: ", "dim"),
-        str(run.seed),
+        f"{run.seed}{seed_note}",
         (f"        {run.outcome.events} events, {run.outcome.virtual_s:g} s of virtual time, digest ", "dim"),
         run.digest,
     )

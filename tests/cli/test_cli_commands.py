@@ -8,11 +8,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
+from lumenize_sim import simulate
 from lumenize_sim.cli import COMMANDS, main
 from lumenize_sim.kernel.tape import Tape
 from lumenize_sim.trace.trace import Trace
@@ -338,3 +340,20 @@ def test_json_of_explore_is_one_document() -> None:
     green = cli("explore", "apps.py::green", "--schedules", "3", "--json")
     assert json.loads(green.stdout)["failures"] == []
     assert green.exit_code == 0
+
+
+def test_with_faults_and_no_seed_it_is_seed_0_and_not_the_world_without_surprises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds: list[int | None] = []
+
+    def noted(*args: Any, **options: Any) -> Any:
+        seeds.append(options["seed"])
+        return simulate(*args, **options)
+
+    monkeypatch.setattr("lumenize_sim.cli.run.simulate", noted)
+    assert "seed: 0  " in cli("run", "apps.py::green", "--faults", "all").stdout
+    assert "seed: 4  " in cli("run", "apps.py::green", "--faults", "all", "--seed", "4").stdout
+    for more in ([], ["--faults", "none"]):
+        assert "seed: 0 (none was given: nothing is left to chance)" in cli("run", "apps.py::green", *more).stdout
+    assert seeds == [0, 4, None, None]

@@ -14,12 +14,15 @@ import pytest
 from rich.console import Console
 
 import lumenize_sim
+from lumenize_sim.check.finding import Access, Finding
 from lumenize_sim.cli import console
 from lumenize_sim.cli.console import Printer, progress_bar
+from lumenize_sim.cli.show import _tree
 from lumenize_sim.cli.words import Words
 from lumenize_sim.explore import Progress
 from lumenize_sim.trace.recorder import Recorder
 from lumenize_sim.trace.trace import Trace
+from lumenize_sim.view.tree import call_tree
 
 ROOT = Path(lumenize_sim.__file__).parents[1]
 CALL = '{"type":"call","chain":{"json":[{"type":"get","key":"save"},{"type":"apply","args":[]}],"meta":{}}}'
@@ -44,7 +47,7 @@ def trace() -> Trace:
     add("deliver", "DOC/d", label, send)
     for nth in range(12):
         inner = f"DOC/d>CHECK#{nth}"
-        send = add("send", "DOC/d", inner, **{"from": "DOC/d", "to": "CHECK", "method": "check", "args": []})
+        send = add("send", "DOC/d", inner, **{"from": "DOC/d", "to": "CHECK", "method": "check", "args": [nth]})
         add("deliver", f"CHECK~{inner}", inner, send)
     return recorder.close({"scenario": "made"})
 
@@ -66,6 +69,18 @@ def trace() -> Trace:
 )
 def test_labels_become_method_origin_and_number_at_the_receiver(label: str, name: str) -> None:
     assert Words(trace()).text(f"{label} comes before {label}") == f"{name} comes before {name}"
+
+
+def test_the_tree_marks_the_calls_that_race_and_no_others() -> None:
+    made = trace()
+    accesses = [Access(f"DOC/d>CHECK#{nth}", None, "get", -1, f"CHECK~DOC/d>CHECK#{nth}") for nth in (3, 9)]
+    lines = _tree(made, Finding("conflict", "CHECK", "k", *accesses, "…"), Words(made)).splitlines()
+    plain = call_tree(made).splitlines()
+    assert len(lines) == len(plain)
+    marked = {line[-1]: made_line for line, made_line in zip(lines, plain, strict=True) if "◀" in line}
+    checks = [line for line in plain if "check(" in line]
+    assert marked == {"1": checks[3], "2": checks[9]}
+    assert len(checks) == 12
 
 
 def test_words_without_a_message_in_the_trace_leave_text_alone_but_printable() -> None:
