@@ -44,10 +44,10 @@ def trace() -> Trace:
     label = f"{gateway}>DOC/d#0"
     send = add("send", gateway, label, **{"from": gateway, "to": "DOC/d", "method": "save", "args": []})
     add("deliver", "DOC/d", "DOC/d!other#0")
-    add("deliver", "DOC/d", label, send)
+    turn = add("deliver", "DOC/d", label, send)
     for nth in range(12):
         inner = f"DOC/d>CHECK#{nth}"
-        send = add("send", "DOC/d", inner, **{"from": "DOC/d", "to": "CHECK", "method": "check", "args": [nth]})
+        send = add("send", "DOC/d", inner, turn, **{"from": "DOC/d", "to": "CHECK", "method": "check", "args": [nth]})
         add("deliver", f"CHECK~{inner}", inner, send)
     return recorder.close({"scenario": "made"})
 
