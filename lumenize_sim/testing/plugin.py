@@ -8,9 +8,9 @@ Two complications.  The world is no fixture: it exists only while the function r
 there are as many as there are schedules.  So ``world`` is registered as a fixture whose
 value cannot be used, to give pytest something to resolve and people a message.  And the
 function is async, which other plugins take for an invitation.  pytest-trio, in its trio
-mode, marks every async test at the end of collection, and wraps whatever is marked before
-it is called.  So we take its mark away again where it is the test's own, keep the function
-from before anybody could wrap it, and come first when it is called.
+mode, marks every async test at the end of collection, and wraps whatever is marked just
+before it is called.  So we keep the function from before anybody could wrap it, and come
+first when it is called.
 
 Two limitations, accepted.  Fixtures are shared by all schedules: a list that the test
 appends to has the marks of earlier schedules in it.  Fixtures of pytest-trio cannot be
@@ -107,14 +107,6 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: Any) 
     item: pytest.Function = pytest.Function.from_parent(collector, name=name, callobj=obj.drive)
     item.add_marker(pytest.mark.mesh(obj))
     return item
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    yield
-    for item in items:
-        if _is_ours(item):
-            item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "trio"]
 
 
 ################################################################

@@ -371,6 +371,29 @@ async def test_breaks(world):
     )
 
 
+def test_a_group_of_errors_is_shown_as_one(inner: Inner) -> None:
+    """Each error of a nursery keeps the frames of the test only."""
+    result = inner.test(
+        """
+import trio
+
+
+async def breaks():
+    raise ValueError("broken inside")
+
+
+@pytest.mark.mesh(app, schedules=2)
+async def test_group(world):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(breaks)
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*ValueError: broken inside*"])
+    result.stdout.fnmatch_lines(["*failed on schedule 1 of 2*"])
+    assert "lumenize_sim/" not in result.stdout.str()
+
+
 def test_a_deadlock_is_a_failure_with_a_name(inner: Inner) -> None:
     result = inner.test(
         """
@@ -562,14 +585,16 @@ def test_a_mark_of_pytest_trio_on_the_module_does_not_take_our_tests(inner: Inne
 @pytest.mark.parametrize("ini", ["trio_mode = true", "trio_mode = false"])
 def test_a_failure_looks_the_same_in_trio_mode(inner: Inner, ini: str) -> None:
     result = inner.test(FAILING, ini=ini)
+    assert "pytest_trio" not in result.stdout.str()
+    assert "lumenize_sim/" not in result.stdout.str()
     result.stdout.fnmatch_lines(
         ['>       assert n == 2, f"the counter says {n}"', "E       AssertionError: the counter says 1"]
     )
 
 
-def test_a_fixture_of_pytest_trio_is_refused_by_name(inner: Inner) -> None:
+@pytest.mark.parametrize("module_mark", ["", "pytestmark = pytest.mark.trio"])
+def test_a_fixture_of_pytest_trio_is_refused_by_name(inner: Inner, module_mark: str) -> None:
     text = """
-pytestmark = pytest.mark.trio
 
 
 @pytest.fixture
@@ -581,7 +606,7 @@ async def tab():
 async def test_it(world, tab):
     pass
 """
-    inner.test(text, ini="trio_mode = true").stdout.fnmatch_lines(
+    inner.test(module_mark + text, ini="trio_mode = true").stdout.fnmatch_lines(
         ["fixture 'tab' of test_it is async, and lives in no simulated world*"]
     )
 

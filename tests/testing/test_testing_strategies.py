@@ -218,6 +218,20 @@ def test_the_census_offers_only_what_can_overtake() -> None:
     assert census.boundaries == {}
 
 
+def test_what_one_socket_carries_does_not_overtake() -> None:
+    @scenario(app)
+    async def twice(world: Any) -> None:
+        alice = await world.connect(Tab, sub="alice")
+        alice.put()
+        alice.put()
+        await world.settle()
+
+    places = take_census(twice, seed=0).places
+    frames = [p for p in places["LUMENIZE_CLIENT_GATEWAY/alice.tab1"] if p.label == "alice.tab1~0^0"]
+    assert all("alice.tab1~0^1" not in place.rivals for place in frames)
+    assert places["BOARD/b"], "two calls are two stubs, and those do overtake"
+
+
 def test_nothing_overtakes_what_came_before_a_quiet_moment() -> None:
     @scenario(app)
     async def quietly(world: Any) -> None:
@@ -278,6 +292,18 @@ def test_failures_of_one_kind_share_a_tape_and_others_do_not(tmp_path: Path, mon
     with pytest.raises(LookupError):
         Simulation(attrs.evolve(last_wins, drive=other), (), seed=0).check()
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_several_choices_are_told_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lumenize_sim.testing.plugin.tape_folders", [tmp_path])
+    [place] = take_census(last_wins, seed=0).places["BOARD/b"]
+    order = order_choice(place, place.rivals[0])
+    with pytest.raises(AssertionError) as caught:
+        Simulation(last_wins, (late_choice("alice.tab1~0/open", 2), order), seed=0).check()
+    note = caught.value.__notes__[0]
+    assert "\nin order, except:\n" in note
+    assert f"\n  {order.describe()}\n" in note
+    assert "\n  alice.tab1~0/open is 2 ms late\n" in note
 
 
 def test_a_scenario_that_cannot_be_imported_is_replayed_by_function(
