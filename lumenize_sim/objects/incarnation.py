@@ -357,7 +357,7 @@ class Incarnation:
             except BaseException:
                 txn.abandon()
                 raise
-            txn.finish()
+            txn.keep()
             return result
 
         return self.block(body, resets=False)

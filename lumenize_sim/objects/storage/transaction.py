@@ -1,7 +1,7 @@
 """The storage half of ``storage.transaction``; the machine adds the critical section (OG-28, OG-29, IG-30).
 
 The machine commits the implicit transaction, makes a `StorageTransaction`, runs the
-callback with it, and then calls `finish` if it returned or `abandon` if it raised.
+callback with it, and then calls `keep` if it returned or `abandon` if it raised.
 """
 
 from __future__ import annotations
@@ -46,8 +46,13 @@ class StorageTransaction(StorageOperations):
         self._enter("rollback")
         self._store.undo(self._frame)
 
+    def keep(self) -> None:
+        """For the machine: the callback has returned.  The end of the turn commits, as it does with any write."""
+        if self._frame.state == "open":
+            self._store.keep(self._frame)
+
     def finish(self) -> int | None:
-        """For the machine: the callback has returned.  The number of the commit, as from `Store.commit`.
+        """The same with the commit, for callers without turns; its number, as from `Store.commit`.
 
         ``None`` when nothing was written, or within another transaction.  After `rollback` what was written since
         is committed at the end of the turn.
