@@ -22,6 +22,7 @@ import outcome
 from lumenize_sim.objects.alarm import (
     HANDLER_TIMEOUT_MESSAGE,
     HANDLER_TIMEOUT_S,
+    AlarmPhase,
     AlarmScheduler,
     Arming,
     Failure,
@@ -440,6 +441,7 @@ class ObjectMachine:
         queued = [*incarnation.following, *incarnation.gate.drop()]
         if crash:
             incarnation.store.crash()
+            self._alarm_restored()
         else:
             incarnation.store.close()
         replies = list(incarnation.inflight.values())
@@ -458,8 +460,6 @@ class ObjectMachine:
             reply(outcome.Error(fallen(error)))
         for tell in ended:
             tell(outcome.Error(error))
-        if crash:
-            self._alarm_restored()
 
     def _idle(self, incarnation: Incarnation) -> bool:
         """Nothing is being handled here; calls it made may be under way (LC-19)."""
@@ -589,10 +589,14 @@ class ObjectMachine:
     def _alarm_restored(self) -> None:
         """A crash has lost what was not durable: the scheduler follows what storage says (AL-10)."""
         stored, scheduler = self.durable.alarm_ms, self.scheduler
-        before, self._alarm_ms = self._alarm_ms, stored
-        if stored == scheduler.scheduled_ms:
-            return  # waits for its time, or for the retry
-        if stored != before or scheduler.wake_ms is None:
+        self._alarm_ms = stored
+        if scheduler.queued_ms is not None and scheduler.queued_ms != stored:
+            scheduler.cancel()  # set by the handler, and lost
+        if scheduler.phase in (AlarmPhase.RUNNING, AlarmPhase.QUEUED):
+            # The run that is cut off is told in a moment; an alarm it has deleted for good is called off then.
+            if stored not in (None, scheduler.scheduled_ms, scheduler.queued_ms):
+                scheduler.schedule(stored)
+        elif stored != scheduler.scheduled_ms:
             self._alarm_changed(stored)
 
     # -- the rest ------------------------------------------------------------------------
