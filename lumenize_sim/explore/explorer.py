@@ -18,6 +18,7 @@ from lumenize_sim.explore.run import Run, apart, canonical, census, record, roam
 from lumenize_sim.explore.shrink import shrink
 from lumenize_sim.explore.strategies import NAMES, PORTFOLIO
 from lumenize_sim.kernel.guide import orders_of
+from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.world.faults import Faults
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.randomness import generator
@@ -235,13 +236,12 @@ class _Explorer:
         first, boundaries = census(scenario, seed=seed)
         for nth in range(self.schedules):
             if nth == 0 and scenario.options.network.model != "timed":
-                outcome, plan_choices, name = first, (), "fifo"
+                outcome, plan, name = first, FaultPlan(), "fifo"
                 tasks: dict[str, int] = {}
             else:
                 name = self.strategy or PORTFOLIO[nth % len(PORTFOLIO)]
                 planned = scenario.faults.draw(generator(seed, "faults", str(nth)), boundaries)
                 outcome, plan, tasks = roam(scenario, name, seed=seed, schedule=nth, planned=planned, events=first.events)
-                plan_choices = plan
             done += 1
             self._note(outcome)
             if not nth % 16:
@@ -250,7 +250,7 @@ class _Explorer:
                 if name == "fifo":
                     choices: tuple[Any, ...] = ()
                 else:
-                    canon, choices = canonical(scenario, outcome, plan_choices, tasks, seed=seed)  # type: ignore[arg-type]  # a plan, except for the first
+                    canon, choices = canonical(scenario, outcome, plan, tasks, seed=seed)
                     if not canon.failed or canon.signature != outcome.signature:
                         raise _not_reproduced(scenario, outcome, canon, nth, seed)
                 self._report(outcome, choices, nth + 1, name)

@@ -311,7 +311,8 @@ def simulate(
 
     def work() -> Run:
         if seed is None:
-            run = record(scenario, (), seed=0) if strategy in (None, "fifo") and scenario.options.network.model != "timed" else _roamed(scenario, strategy or "fifo", 0)
+            plain = strategy in (None, "fifo") and faults is None and scenario.options.network.model != "timed"
+            run = record(scenario, (), seed=0) if plain else _roamed(scenario, strategy or "fifo", 0)
         else:
             run = _roamed(scenario, strategy or PORTFOLIO[seed % len(PORTFOLIO)], seed)
         return run if save is None else saved(run, save)
@@ -320,7 +321,7 @@ def simulate(
 
 
 def _roamed(scenario: Scenario, strategy: str, seed: int) -> Run:
-    first, boundaries = census(scenario, seed=seed) if scenario.faults and strategy != "fifo" else (None, {})
+    first, boundaries = census(scenario, seed=seed) if scenario.faults else (None, {})
     planned = scenario.faults.draw(generator(seed, "faults", "0"), boundaries)
     outcome, plan, tasks = roam(scenario, strategy, seed=seed, planned=planned, events=first.events if first else 100)
     _, choices = canonical(scenario, outcome, plan, tasks, seed=seed)
@@ -373,7 +374,9 @@ def _replayed(scenario: Scenario, tape: Tape, path: Path | None) -> Run:
         difference = _first_difference(tape, outcome)
         if difference is not None:
             outcome = _diverged(outcome, difference)
-    return Run(scenario=scenario, outcome=outcome, tape=tape, trace=outcome.trace, seed=tape.seed, path=path)
+    trace = outcome.trace
+    assert trace is not None
+    return Run(scenario=scenario, outcome=outcome, tape=tape, trace=trace, seed=tape.seed, path=path)
 
 
 def _first_difference(tape: Tape, outcome: Outcome) -> Diverged | None:

@@ -53,9 +53,11 @@ class Strategy(Protocol):
 
     def created(self, event: Event) -> None:
         """``event`` has become known (it may not be enabled yet)."""
+        ...
 
     def pick(self, enabled: Sequence[Event], time_step: bool) -> int:
         """Index of the event to happen next; ``len(enabled)`` lets time pass, allowed where ``time_step``."""
+        ...
 
 
 class Diverged(Exception):
@@ -157,15 +159,19 @@ class Guide(Protocol):
 
     def want(self, receiver: str, index: int, candidates: Any) -> str | None:
         """The label that must be arrival ``index`` at ``receiver``; ``""`` for one that cannot be named yet."""
+        ...
 
     def receivers(self) -> Sequence[str]:
         """Receivers whose order is given somewhere."""
+        ...
 
     def skip(self, receiver: str, index: int) -> None:
         """The wanted event will not come: go on without it."""
+        ...
 
     def met(self, receiver: str, index: int) -> None:
         """Arrival ``index`` at ``receiver`` has happened."""
+        ...
 
 
 class GuidedChooser:

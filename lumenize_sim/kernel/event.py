@@ -14,9 +14,11 @@ class Actor(Protocol):
     @property
     def name(self) -> str:
         """The receiver: events of one receiver race with each other, others do not."""
+        ...
 
     def end_turn(self) -> bool:
         """No task of the turn can go on.  True when the actor has begun its next turn already."""
+        ...
 
 
 class Event:

@@ -72,16 +72,14 @@ class TapeGuide:
     event only, and what does not come is left out.
     """
 
-    def __init__(self, choices: Iterable[Choice], *, strict: bool = True) -> None:
+    def __init__(self, choices: Sequence[Choice], *, strict: bool = True) -> None:
         self.strict = strict
-        self.late: dict[str, int] = {}
+        self.late: Mapping[str, int] = {c.site: c.value for c in choices if c.kind == "delay"}
         self._choices: dict[str, dict[int, Choice]] = {}
         self._named: dict[tuple[str, int], str] = {}
         self.unmet: dict[str, Choice] = {}
         for choice in choices:
-            if choice.kind == "delay":
-                self.late[choice.site] = choice.value
-            elif choice.kind == "order":
+            if choice.kind == "order":
                 receiver, _, nth = choice.label.rpartition("#")
                 self._choices.setdefault(receiver, {})[int(nth)] = choice
                 self.unmet[choice.label] = choice

@@ -23,6 +23,7 @@ class TimerHandle(Protocol):
 
     def cancel(self) -> None:
         """Call it off.  Idempotent; no effect once it has fired."""
+        ...
 
 
 class SocketEvents(Protocol):
@@ -41,9 +42,11 @@ class SocketPort(Protocol):
     def ready_state(self) -> int: ...
     def send(self, data: str | bytes) -> None:
         """Queue one frame.  Never blocks."""
+        ...
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Begin the close handshake."""
+        ...
 
 
 class Host(Protocol):
@@ -51,12 +54,15 @@ class Host(Protocol):
 
     def now_ms(self) -> int:
         """Epoch milliseconds; does not move during a turn (TM-1)."""
+        ...
 
     def random(self, owner: Owner) -> random.Random:
         """The owner's own generator."""
+        ...
 
     def uuid(self, owner: Owner) -> str:
         """A random version-4 UUID as text, from the owner's own generator."""
+        ...
 
     def set_timer(
         self, owner: Owner, delay_s: float, callback: Callable[[], None], *, background: bool = False
@@ -65,20 +71,25 @@ class Host(Protocol):
 
         ``background`` marks periodic housekeeping (heartbeats) that a settled world need not wait for.
         """
+        ...
 
     def spawn(self, owner: Owner, async_fn: Callable[..., Any], *args: Any) -> None:
         """Begin a task of ``owner`` in the caller's context."""
+        ...
 
     def open_socket(self, owner: Owner, url: str, protocols: Sequence[str], events: SocketEvents) -> SocketPort:
         """Dial a web socket.  Acts at once; the outcome arrives through ``events``."""
+        ...
 
     def fetch(
         self, owner: Owner, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Pending[Any]:
         """An HTTP request; settles with a response that has ``status``, ``headers`` and ``body``."""
+        ...
 
     def log(self, owner: Owner, level: str, namespace: str, message: str, data: Mapping[str, Any]) -> None:
         """One line of debug output (``level``: ``debug``, ``info``, ``warn``, ``error``)."""
+        ...
 
 
 class ObjectHost(Protocol):
@@ -90,72 +101,98 @@ class ObjectHost(Protocol):
 
     tracing: bool
     faulty: bool
-    host: Host
+
+    @property
+    def host(self) -> Host:
+        """What nodes see of the same surroundings."""
+        ...
 
     def now_us(self) -> int:
         """Microseconds since the run began."""
+        ...
 
     def begin_turn(self, owner: Owner) -> None:
         """Tasks of ``owner`` may run until nothing of it is runnable."""
+        ...
 
     def class_of(self, cls: type) -> type:
         """The class to instantiate for ``cls``: itself, or a subclass that watches it."""
+        ...
 
     def start(self, context: Context, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Begin a task in ``context``."""
+        ...
 
     def admit(self, task: Any) -> None:
         """A task that was held back runs in the present turn."""
+        ...
 
     def drop_ready(self) -> None:
         """Forget runnable tasks of owners that have died."""
+        ...
 
     def interrupt(self, error: BaseException) -> None:
         """Ctrl-C, or a turn broken off, reached node code."""
+        ...
 
     def wake_label(self, owner: Owner) -> str:
         """A label for the wake-up of ``owner`` by whoever's turn it is."""
+        ...
 
     def cause(self) -> int:
         """The record of the trace that led to the event which happens now."""
+        ...
 
     def caused(self, effect: Callable[[], None]) -> Callable[[], None]:
         """``effect`` for later, in the trace still brought about by what happens now."""
+        ...
 
     def jitter(self) -> float:
         """For the retry of an alarm: 0 to 0.25 (AL-22)."""
+        ...
 
     def post(self, label: str, fire: Callable[[], None], *, cause: int = -1) -> None:
         """An event of this object that may happen from now on."""
+        ...
 
     def post_flush(self, label: str, fire: Callable[[], None], after_us: int) -> None:
         """The end of a flush that takes ``after_us``; flushes end in the order in which they are posted (OG-20)."""
+        ...
 
     def post_at(
         self, label: str, fire: Callable[[], None], due_us: int, *, background: bool = False
     ) -> TimerHandle:
         """An event of this object that may happen from ``due_us`` on."""
+        ...
 
     def flush_after_us(self, commit: int) -> int | None:
         """How long the flush of a commit takes, or ``None`` when it is durable at once; -1 when it fails."""
+        ...
 
     def fault(self, kind: str, bound: int = 2, *, possible: bool = True) -> int:
         """A boundary at this object where something may go wrong; 0 when nothing does."""
+        ...
 
     def record(self, kind: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
         """One line of the trace; returns its number."""
+        ...
 
     def record_end(self, label: str, result: Any) -> None:
         """A handler has ended with an outcome."""
+        ...
 
     def record_access(self, kind: str, key: str, strand: Any) -> None:
         """Storage is about to be accessed by ``strand``."""
+        ...
 
     def socket_send(self, record: Any, kind: str, payload: Any) -> None:
         """A frame or a close leaves through a web socket of this object."""
+        ...
 
     def socket_cut(self, record: Any) -> None:
         """The connection of a web socket is lost with its instance."""
+        ...
 
     def idle(self) -> None:
         """The object has nothing to do from now on; the host watches how long (LC-14, LC-15)."""
+        ...

@@ -34,20 +34,25 @@ class Isolate(Protocol):
 
     def construct(self, context: Context) -> None:
         """Run the constructor, one turn.  Raises what it raises."""
+        ...
 
     def handles(self, handler: str) -> bool:
         """Whether the class has ``handler``."""
+        ...
 
     def take_turn(
         self, context: Context, handler: str | Callable[..., Any], args: tuple[Any, ...], done: Callable[[Outcome], None]
     ) -> None:
         """Begin ``handler`` in ``context``; ``done`` hears its outcome, in this turn or a later one."""
+        ...
 
     def resume(self, wait: Pending[Any], result: Outcome) -> None:
         """Resume whoever awaits ``wait``, in a turn that the machine has begun."""
+        ...
 
     def emit(self, effect: Effect, *, answer: bool = False) -> None:
         """An effect came out of the running turn; ``answer``: it answers the call that began the turn."""
+        ...
 
     def effects(self) -> list[tuple[Effect, bool]]:
         """What came out since the last call: the effect, and whether a write of this very turn preceded it.
@@ -55,10 +60,12 @@ class Isolate(Protocol):
         Answers come first: a call needs a hop more than an answer (IG-14, RPC-1a), so where nothing
         else decides, the answer of a turn is ahead of the calls it made.
         """
+        ...
 
     @property
     def pending(self) -> int:
         """How many handlers have begun and not ended."""
+        ...
 
 
 def is_awaitable(value: object) -> bool:
@@ -113,7 +120,8 @@ class PythonIsolate:
         try:
             function = getattr(self.instance, handler) if isinstance(handler, str) else handler
             result = context.run(function, *args)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # An app that calls sys.exit() must not end the simulator with exit code 0.
             done(outcome.Error(error))
             return
         except InstanceGone:
@@ -146,7 +154,7 @@ class PythonIsolate:
             raise
         except InstanceGone:
             return
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.pending -= 1
             done(outcome.Error(error))
         except BaseException as error:

@@ -18,6 +18,7 @@ class Dispatcher(Protocol):
 
     def call(self, stub: Stub | ServiceBinding, method: str, args: tuple[Any, ...]) -> Pending[Any]:
         """Send one call.  Arguments are snapshots when this returns (RPC-6)."""
+        ...
 
 
 class _Callable:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import outcome
@@ -127,5 +128,5 @@ def gather(*pendings: Pending[Any]) -> Pending[list[Any]]:
             together.settle(outcome.Value(values))
 
     for index, pending in enumerate(pendings):
-        pending.when_done(lambda result, index=index: arrived(index, result))
+        pending.when_done(partial(arrived, index))
     return together

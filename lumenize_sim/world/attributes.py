@@ -28,7 +28,7 @@ _LONGEST = 2_000
 def watched(cls: type) -> type:
     """``cls``, recording accesses to public attributes of its instances."""
 
-    class Watched(cls):  # type: ignore[misc, valid-type]  # a class of the app, known at run time only
+    class Watched(cls):  # type: ignore[misc]  # a class of the app, known at run time only
         def __setattr__(self, name: str, value: Any) -> None:
             super().__setattr__(name, value)
             _record(self, name, "write", value)

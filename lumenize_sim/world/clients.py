@@ -20,7 +20,7 @@ __all__ = ["connect_client"]
 
 async def connect_client(
     world: World,
-    client_class: type[Any],
+    client_class: Any,
     *,
     sub: str | None,
     instance_name: str | None,
@@ -60,7 +60,8 @@ async def connect_client(
         on_connection_state_change=on_state,
         **config,
     )
-    cls = watched(client_class) if world.tracing else client_class
+    made_of: Any = client_class
+    cls = watched(made_of) if world.tracing else made_of
     client = seat.context(f"{instance_name}!new").run(cls, made)
     world.clients.append(client)
     if wait:

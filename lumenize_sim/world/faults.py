@@ -9,7 +9,7 @@ run without faults, the census.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -43,6 +43,12 @@ def _known_kinds(_: Any, __: Any, value: tuple[str, ...]) -> None:
             raise UsageError(f"fault kind {kind!r} is unknown; there is: {', '.join(KINDS)}")
 
 
+def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise UsageError(f"give several as a tuple: ({value!r},)")
+    return tuple(value)
+
+
 @attrs.frozen(kw_only=True)
 class Faults:
     """Which faults a scenario must survive.
@@ -53,14 +59,14 @@ class Faults:
         targets: only boundaries of actors whose name begins with one of these; all if empty.
     """
 
-    kinds: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=_known_kinds)
+    kinds: tuple[str, ...] = attrs.field(default=(), converter=_texts, validator=_known_kinds)
     at_most: int = 2
-    targets: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    targets: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     @classmethod
     def all(cls, *, at_most: int = 2) -> Faults:
         """Every kind."""
-        return cls(kinds=tuple(KINDS), at_most=at_most)
+        return cls(kinds=tuple(KINDS.keys()), at_most=at_most)
 
     def __bool__(self) -> bool:
         return bool(self.kinds) and self.at_most > 0

@@ -58,7 +58,8 @@ class SimHost:
     ) -> TimerHandle:
         """A timer whose callback is one turn of ``owner``."""
         due_us = self._world.kernel.agenda.now_us + max(0, round(delay_s * 1_000_000))
-        return self._world.seat(owner).set_timer(due_us, callback, background)
+        timer: TimerHandle = self._world.seat(owner).set_timer(due_us, callback, background)
+        return timer
 
     def spawn(self, owner: Owner, async_fn: Callable[..., Any], *args: Any) -> None:
         """A task of ``owner`` in the caller's context."""

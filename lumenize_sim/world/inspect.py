@@ -27,6 +27,7 @@ class _StorageView:
         machine = self._machine
         incarnation = machine.incarnation
         store = None
+        access = None
         if incarnation is not None:
             storage = incarnation.state.storage
             access, incarnation.store.hooks.access = incarnation.store.hooks.access, None

@@ -169,7 +169,7 @@ class _Drive:
             world.check_end()
         except trio.Cancelled:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._done(world, outcome.Error(error))
         else:
             self._done(world, outcome.Value(None))
@@ -181,7 +181,7 @@ class _Drive:
 
     def verdict(self, world: World, ending: Ending) -> None:
         """The ending is fixed: close the trace, refuse every effect."""
-        kind, message, error = self.judge(ending)
+        kind, _, error = self.judge(ending)
         recorder = world._recorder
         if recorder is not None:
             data: dict[str, Any] = {"outcome": kind}

@@ -68,7 +68,7 @@ class FreeSeat:
         world.kernel.queue.begin_turn(self.owner)
         try:
             return self.context(label).run(function, *args)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             world.app_error(self.name, label, error)
             return None
 
@@ -102,7 +102,7 @@ class FreeSeat:
             raise
         except InstanceGone:
             return
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.world.app_error(self.name, getattr(async_fn, "__qualname__", str(async_fn)), error)
         except BaseException as error:
             self.world.kernel.interrupt(error)

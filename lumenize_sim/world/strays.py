@@ -20,7 +20,7 @@ import os
 import random
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,7 +86,7 @@ class Strays:
         self._clock.move_to(self._epoch_ms / 1000 + now_us / 1_000_000)
 
     @contextmanager
-    def virtual(self) -> Iterator[None]:
+    def virtual(self) -> Generator[None, None, None]:
         """Within the block, on this thread, strays belong to the run."""
         thread = threading.get_ident()
         streams: dict[str, random.Random] = {}

@@ -122,9 +122,17 @@ class World:
             token_life_s: until the token expires.
             config: further fields of `ClientConfig`, such as ``heartbeat_interval_s``.
         """
-        return await connect_client(
-            self, client_class, sub=sub, instance_name=instance_name, claims=claims, token_life_s=token_life_s, wait=wait, config=config
+        client: C = await connect_client(
+            self,
+            client_class,
+            sub=sub,
+            instance_name=instance_name,
+            claims=claims,
+            token_life_s=token_life_s,
+            wait=wait,
+            config=config,
         )
+        return client
 
     async def settle(self, within_s: float | None = None) -> None:
         """Let everything happen that will: until nothing is under way and no timer is due ``within_s`` from now.
@@ -180,7 +188,7 @@ class World:
         """``holds()`` must be true when the run ends."""
         self._monitors.append(("eventually", name, holds))
 
-    def sometimes(self, name: str, happened: object = True) -> None:
+    def sometimes(self, name: str, happened: Any = True) -> None:
         """Note that something worth reaching was reached; a sweep reports marks never seen."""
         self.marks[name] = self.marks.get(name, False) or bool(happened)
         if happened and self.tracing:
