@@ -17,6 +17,7 @@ from lumenize_sim.kernel.chooser import Chooser
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.kernel import Ending, Kernel
 from lumenize_sim.kernel.plan import FaultPlan
+from lumenize_sim.kernel.watchdog import TurnTimeout
 from lumenize_sim.objects.strand import strand_var
 from lumenize_sim.trace.recorder import Recorder
 from lumenize_sim.trace.trace import Trace
@@ -169,7 +170,10 @@ class _Drive:
             world.check_end()
         except trio.Cancelled:
             raise
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit, TurnTimeout):
+            raise
+        except BaseException as error:
+            # Also what is no Exception: sys.exit, and the outcomes of test frameworks.
             self._done(world, outcome.Error(error))
         else:
             self._done(world, outcome.Value(None))
@@ -209,7 +213,8 @@ class _Drive:
             error = result.error
             if isinstance(error, UsageError):
                 raise error
-            kind = "failed" if isinstance(error, AssertionError) else "app_error"
+            judged = isinstance(error, AssertionError) or not isinstance(error, Exception | SystemExit)
+            kind = "failed" if judged else "app_error"
             return kind, describe_error(error), error
         if ending.kind == "diverged":
             return "diverged", ending.detail, ending.error
