@@ -141,6 +141,10 @@ class Incarnation:
         """A task of ours was woken across a border, or slept for zero seconds."""
         machine = self.machine
         strand: Strand = task.context[strand_var]
+        if machine.in_turn:
+            # Ours to wake: so it sleeps for zero seconds, in the order of all timers (TM-4).
+            self._set_timer(machine.host.now_us(), lambda: machine.host.admit(task), strand)
+            return
         label = machine.host.wake_label(self.owner)
 
         def fire() -> None:
@@ -155,26 +159,33 @@ class Incarnation:
         # The number of the incarnation keeps labels apart after a reset.
         return self.machine.host.post_at(f"{self.machine.name}!timer{self.number}#{nth}", fire, due_us)
 
-    def set_timer(self, due_us: int, callback: Callable[[], Any], section: Gate[Arrival]) -> TimerHandle:
-        """Run ``callback`` in the caller's context, as a turn that re-enters ``section`` (TM-5).
+    def set_timer(self, due_us: int, callback: Callable[[], Any]) -> TimerHandle:
+        """Run ``callback`` in the caller's context, as a turn that re-enters the caller's section (TM-5).
 
         It may be async.  What it raises is logged and changes nothing (LC-30).
         """
-        machine = self.machine
         strand = strand_var.get()
-        context = copy_context()
+        if strand is None or strand.owner is not self.owner:
+            strand = Strand(self.owner, f"{self.machine.name}!timer{self.number}", self.gate)
+            context = strand.context(self._base)
+        else:
+            context = copy_context()
+        return self._set_timer(
+            due_us, lambda: self.isolate.take_turn(context, callback, (), self.background_ended), strand
+        )
+
+    def _set_timer(self, due_us: int, run: Callable[[], None], strand: Strand) -> Timer:
         timer: Timer
 
         def turn() -> None:
             if not timer.cancelled:
-                self.isolate.take_turn(context, callback, (), self.background_ended)
+                run()
             self.timers.passed()
 
         def fired() -> None:
-            label = f"{machine.name}!timer{self.number}"
-            arrival = Arrival("timer", label, section, turn)
-            arrival.strand = strand.event if strand is not None else None
-            machine.arrive(arrival)
+            arrival = Arrival("timer", f"{self.machine.name}!timer{self.number}", strand.section, turn)
+            arrival.strand = strand.event
+            self.machine.arrive(arrival)
 
         timer = self.timers.set(due_us, fired)
         return timer

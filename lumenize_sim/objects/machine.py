@@ -349,6 +349,11 @@ class ObjectMachine:
         self._begin(incarnation, arrival)
         return self.incarnation
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether it is this object's turn."""
+        return self._turn is not None
+
     def open_store(self, incarnation: Incarnation) -> Store:
         """The store of a new incarnation, on what is durable."""
         return Store(

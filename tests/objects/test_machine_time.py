@@ -1,0 +1,277 @@
+"""Timers and the clock of simulated objects (TM-*)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import trio
+
+from lumenize_sim import DurableObject, LumenizeWorker, World, gather
+from lumenize_sim.objects.timers import OwnerTimers
+
+
+class Remote(LumenizeWorker):
+    def ping(self) -> None: ...
+
+
+class Timers(DurableObject):
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self.log: list[Any] = []
+
+    def seen(self) -> list[Any]:
+        return self.log
+
+    def note(self, name: str) -> None:
+        self.log.append((name, round(self.ctx.host.now_ms() - 1_767_225_600_000)))
+
+    def clock(self) -> list[int]:
+        first = self.ctx.host.now_ms()
+        for _ in range(10_000):
+            pass
+        return [first, self.ctx.host.now_ms(), round(time.time() * 1000)]
+
+    def three(self) -> None:
+        for delay_ms, name in ((20, "b"), (10, "a"), (10, "c"), (0, "z")):
+            self.ctx.set_timeout(lambda name=name: self.note(name), delay_ms / 1000)
+
+    async def sleepers(self) -> list[Any]:
+        async def sleeper(name: str, seconds: float) -> None:
+            await trio.sleep(seconds)
+            self.note(name)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sleeper, "slow", 0.3)
+            nursery.start_soon(sleeper, "one", 0.1)
+            nursery.start_soon(sleeper, "two", 0.2)
+        return [name for name, _ in self.log]
+
+    async def behind_section(self) -> None:
+        self.ctx.set_timeout(lambda: self.note("first"), 0.01)
+        self.ctx.set_timeout(lambda: self.note("second"), 0.02)
+
+        async def section() -> None:
+            await self.env.REMOTE.ping()
+            await self.env.SLOW.get_by_name("s").wait(5)
+            self.ctx.set_timeout(lambda: self.note("inside"), 0)
+            self.note("section")
+
+        await self.ctx.block_concurrency_while(section)
+
+    async def cancelled_at_the_gate(self) -> None:
+        handle = self.ctx.set_timeout(lambda: self.note("cancelled"), 0.01)
+
+        async def section() -> None:
+            await self.env.SLOW.get_by_name("s").wait(5)
+            handle.cancel()
+            handle.cancel()
+
+        await self.ctx.block_concurrency_while(section)
+        self.ctx.set_timeout(lambda: self.note("next"), 0.01)
+
+    def cancelled(self) -> None:
+        self.ctx.set_timeout(lambda: self.note("cancelled"), 0.01).cancel()
+
+    def throwing(self) -> None:
+        def boom() -> None:
+            self.note("boom")
+            raise ValueError("in a timer")
+
+        async def late() -> None:
+            await trio.sleep(1)
+            self.note("late")
+            raise ValueError("in an async timer")
+
+        self.ctx.set_timeout(boom, 0.01)
+        self.ctx.set_timeout(late, 0.01)
+        self.ctx.set_timeout(lambda: self.note("after"), 0.02)
+
+    def aborting(self) -> None:
+        self.ctx.set_timeout(lambda: self.ctx.abort("by a timer"), 0.01)
+        self.ctx.set_timeout(lambda: self.note("after"), 0.02)
+
+    async def chain(self, name: str) -> None:
+        await trio.sleep(0)
+        self.log.append(f"{name}1")
+        await self.env.REMOTE.ping()
+        self.log.append(f"{name}2")
+
+    async def scoped(self) -> list[Any]:
+        with trio.move_on_after(1) as scope:
+            await self.env.SLOW.get_by_name("s").wait(5)
+        self.note("moved on")
+        with trio.move_on_after(10) as second:
+            await self.env.REMOTE.ping()
+        with pytest.raises(trio.TooSlowError):
+            with trio.fail_after(1):
+                await trio.sleep_forever()
+        return [scope.cancelled_caught, second.cancelled_caught, *self.log]
+
+
+class Slow(DurableObject):
+    async def wait(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+
+def test_the_clock_stands_still_in_a_turn(passes: Any) -> None:
+    """TM-1, TM-2, LT-91: and Python's own clock shows the same."""
+
+    async def drive(world: World) -> None:
+        await world.advance(12.5)
+        assert await world.env.T.get_by_name("t").clock() == [1_767_225_612_500] * 3
+
+    passes(drive, T=Timers)
+
+
+def test_timers_fire_in_order_of_due_time_and_then_of_creation(passes: Any, roams: Any) -> None:
+    """TM-3, TM-4, TM-9, LT-92: in every order of everything else."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        await stub.three()
+        await world.settle()
+        log = await stub.seen()
+        assert [name for name, _ in log] == ["z", "a", "c", "b"]
+        assert [at - log[0][1] for _, at in log][1:] == [10, 10, 20]
+
+    passes(drive, T=Timers)
+    roams(drive, T=Timers, schedules=30)
+
+
+def test_sleeping_tasks_are_timers_too(passes: Any, roams: Any) -> None:
+    """TM-4."""
+
+    async def drive(world: World) -> None:
+        assert await world.env.T.get_by_name("t").sleepers() == ["one", "two", "slow"]
+
+    passes(drive, T=Timers)
+    roams(drive, T=Timers, schedules=10)
+
+
+def test_a_timer_waits_for_the_gate_and_holds_up_later_ones(passes: Any) -> None:
+    """TM-5, LT-93: even those that were set inside the section."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        await stub.behind_section()
+        await world.settle()
+        assert await stub.seen() == [["section", 5000], ["first", 5000], ["second", 5000], ["inside", 5000]]
+
+    passes(drive, T=Timers, REMOTE=Remote, SLOW=Slow)
+
+
+def test_a_timer_can_be_called_off_until_it_runs(passes: Any) -> None:
+    """TM-3: before it is due, and while it waits at the gate."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        await stub.cancelled()
+        await stub.cancelled_at_the_gate()
+        await world.settle()
+        assert [name for name, _ in await stub.seen()] == ["next"]
+
+    passes(drive, T=Timers, SLOW=Slow)
+
+
+def test_a_throwing_timer_changes_nothing(passes: Any) -> None:
+    """LC-30: it is logged; the others run."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        await stub.throwing()
+        await world.settle()
+        assert [name for name, _ in await stub.seen()] == ["boom", "after", "late"]
+        assert ["in a timer" in world.errors_logged[0], "in an async timer" in world.errors_logged[1]] == [True, True]
+
+    passes(drive, T=Timers)
+
+
+def test_a_timer_may_abort(passes: Any) -> None:
+    """LC-32, TM-8: no later one fires."""
+
+    async def drive(world: World) -> None:
+        await world.env.T.get_by_name("t").aborting()
+        await world.settle()
+        view = world.object("T", "t")
+        assert not view.in_memory
+        assert await world.env.T.get_by_name("t").seen() == []
+
+    passes(drive, T=Timers)
+
+
+def test_timers_are_lost_on_reset(passes: Any) -> None:
+    """TM-8."""
+
+    async def drive(world: World) -> None:
+        await world.env.T.get_by_name("t").three()
+        world.object("T", "t").crash()
+        await world.advance(10)
+        assert await world.env.T.get_by_name("t").seen() == []
+
+    passes(drive, T=Timers)
+
+
+def test_other_events_may_come_between_two_equal_timers(passes: Any, roams: Any) -> None:
+    """TM-4, LT-92: the next is armed only when the one before has run."""
+    met: set[str] = set()
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        await gather(stub.chain("a"), stub.chain("b"))
+        log = await stub.seen()
+        assert log.index("a1") < log.index("b1")
+        met.add(" ".join(log))
+
+    passes(drive, T=Timers, REMOTE=Remote)
+    roams(drive, T=Timers, REMOTE=Remote)
+    assert "a1 b1 a2 b2" in met
+    assert "a1 a2 b1 b2" in met
+
+
+def test_cancel_scopes_are_timers_of_the_object(passes: Any) -> None:
+    """TM-5: trio's own deadlines run on the virtual clock."""
+
+    async def drive(world: World) -> None:
+        assert await world.env.T.get_by_name("t").scoped() == [True, False, ["moved on", 1000]]
+        assert world.now() == pytest.approx(2, abs=0.01)
+
+    passes(drive, T=Timers, REMOTE=Remote, SLOW=Slow)
+
+
+def test_one_timer_is_armed_at_a_time() -> None:
+    """TM-4, TM-5, on the queue itself."""
+    armed: list[list[Any]] = []
+
+    class Handle:
+        def __init__(self, entry: list[Any]) -> None:
+            self.entry = entry
+
+        def cancel(self) -> None:
+            armed.remove(self.entry)
+
+    def arm(due_us: int, nth: int, fire: Any) -> Handle:
+        entry = [due_us, nth, fire]
+        armed.append(entry)
+        return Handle(entry)
+
+    fired: list[str] = []
+    timers = OwnerTimers(arm)
+    late = timers.set(20, lambda: fired.append("late"))
+    timers.set(10, lambda: fired.append("early"))
+    assert [entry[0] for entry in armed] == [10]
+    assert len(timers) == 2
+    armed.pop(0)[2]()
+    assert (fired, armed, len(timers)) == (["early"], [], 2)
+    timers.set(5, lambda: fired.append("other"))
+    assert armed == []
+    timers.passed()
+    assert [entry[:2] for entry in armed] == [[5, 1]]
+    late.cancel()
+    assert len(timers) == 1
+    fire = armed[0][2]
+    timers.drop()
+    assert armed == []
+    fire()
+    assert fired == ["early"]
