@@ -16,7 +16,7 @@ ARGS ?=
 TYPING := $(wildcard tests/typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test coverage lint format types bench docs notebooks changelog clean
+.PHONY: help .venv demo test versions coverage lint format types bench docs notebooks changelog clean
 
 help: ## this list
 	@grep -E '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## (.*)/\1\t\2/' | \
@@ -56,6 +56,20 @@ test: .venv ## every fast test, with branch coverage (ARGS="-k gate" narrows it)
 	$(COVERAGE) run -m pytest -n $(JOBS) -m "not slow and not benchmark" $(ARGS)
 	@$(COVERAGE) combine --quiet && $(COVERAGE) report || true  # a narrow run may touch no measured room
 
+# Other supported interpreters get an environment with the hard dependencies only; the tests find it by its variable.
+versions: .venv ## one tape, one digest, on every supported Python that is installed
+	@set -e; for version in 3.11 3.12 3.13; do \
+		for python in "python$$version" "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+			if "$$python" -c 'import sys, ensurepip; sys.exit("%d.%d" % sys.version_info[:2] != "'$$version'")' >/dev/null 2>&1; then \
+				[ -x $(VENV)-$$version/bin/python ] || "$$python" -m venv $(VENV)-$$version; \
+				$(VENV)-$$version/bin/python -m pip install --quiet --disable-pip-version-check --no-input -e .; \
+				export "LUMENIZE_PYTHON_$$(echo $$version | tr . _)=$(CURDIR)/$(VENV)-$$version/bin/python"; \
+				break; \
+			fi; \
+		done; \
+	done; \
+	$(BIN)/python -m pytest tests/determinism $(ARGS)
+
 coverage: test ## the same, and fails where less than 95 % of the branches are covered
 	@$(COVERAGE) report --fail-under=95 --format=total
 
@@ -86,6 +100,6 @@ changelog: .venv ## what the next release's notes would say
 	@$(BIN)/towncrier build --draft
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) build dist docs/_build docs/reference/api htmlcov .benchmarks .coverage .coverage.* .hypothesis \
+	rm -rf $(VENV) $(VENV)-3.* build dist docs/_build docs/reference/api htmlcov .benchmarks .coverage .coverage.* .hypothesis \
 		.lumenize .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
