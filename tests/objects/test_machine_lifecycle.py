@@ -603,3 +603,71 @@ def test_reading_the_identity_leaves_no_trace(passes: Any) -> None:
     assert outcome.trace is not None
     reads = [e for e in outcome.trace.events if e.kind == "read" and "__lmz" in str(e.data)]
     assert reads == []
+
+
+# ------------------------------------------------------------------------------------------- planned ends
+
+
+@pytest.mark.parametrize("kind", ["hibernate", "evict", "crash"])
+@pytest.mark.parametrize("boundary", range(4))
+def test_an_end_between_any_two_turns_loses_memory_and_no_acknowledged_write(
+    passes: Any, kind: str, boundary: int
+) -> None:
+    """LC-14, LC-15, OG-14: where the object is busy, a gentle end does not happen."""
+
+    class Counter(DurableObject):
+        async def add(self) -> int:
+            n: int = self.ctx.storage.kv.get("n", 0) + 1
+            self.ctx.storage.kv.put("n", n)
+            await trio.sleep(0)
+            return n
+
+    async def drive(world: World) -> None:
+        done = 0
+        for _ in range(4):
+            try:
+                done = await world.env.COUNTER.get_by_name("c").add()
+            except Exception as error:
+                assert flags(error) == {"retryable"}
+        assert world.object("COUNTER", "c").storage.kv.get("n") >= done
+
+    outcome = passes(drive, plan={fault_label(kind, "COUNTER/c", boundary): 1}, COUNTER=Counter)
+    assert outcome.faults in ({kind: 1}, {})
+    assert kind != "crash" or outcome.faults
+
+
+def test_a_stored_alarm_is_armed_when_its_machine_is_made(passes: Any) -> None:
+    """AL-12: with nothing but storage left."""
+    from lumenize_sim.objects.ids import id_from_name
+    from lumenize_sim.objects.machine import ObjectMachine
+    from lumenize_sim.objects.storage import Durable
+
+    async def drive(world: World) -> None:
+        durable = Durable()
+        durable.alarm_ms = world.host.now_ms() + 1000
+        host = world.machine_named("ROOM", "r").host
+        machine = ObjectMachine(host, "ROOM/again", Room, id_from_name("ROOM", "again"), lambda _: None, durable=durable)
+        assert machine.scheduler.wake_ms == durable.alarm_ms
+        machine._alarm_timer.cancel()  # type: ignore[union-attr]  # armed, as was just asserted
+
+    passes(drive, ROOM=Room)
+
+
+def test_what_a_continuation_aborts_ends_there(passes: Any) -> None:
+    """LC-32: code that the machine calls back into, not through a task."""
+
+    class Hasty(LumenizeDO):
+        def go(self) -> None:
+            self.env.REMOTE.ping().when_done(lambda _: self.ctx.abort("in a continuation"))
+
+        def hello(self) -> str:
+            return "hello"
+
+    async def drive(world: World) -> None:
+        stub = world.env.H.get_by_name("h")
+        await stub.go()
+        await world.settle()
+        assert "in a continuation" in str(await error_of(stub.hello()))
+        assert await world.env.H.get_by_name("h").hello() == "hello"
+
+    passes(drive, H=Hasty, REMOTE=Remote)

@@ -275,3 +275,74 @@ def test_one_timer_is_armed_at_a_time() -> None:
     assert armed == []
     fire()
     assert fired == ["early"]
+
+
+shared = trio.Event()
+
+
+class Sharing(DurableObject):
+    """Waits for something that another object or the driver does."""
+
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self.log: list[str] = []
+
+    async def wait(self) -> str:
+        await shared.wait()
+        self.log.append("woken")
+        return "woken"
+
+    async def busy(self) -> None:
+        async def section() -> None:
+            shared.set()
+            await trio.sleep(5)
+            self.log.append("section")
+
+        await self.ctx.block_concurrency_while(section)
+
+    def wake(self) -> None:
+        shared.set()
+
+    def seen(self) -> list[str]:
+        return self.log
+
+
+def test_a_wake_up_from_elsewhere_is_an_event(passes: Any) -> None:
+    """IG-8, IG-15: it arrives at the gate like any other, and waits for a section there."""
+
+    async def drive(world: World) -> None:
+        global shared
+        shared = trio.Event()
+        waiting = world.env.S.get_by_name("a").wait()
+        await world.settle()
+        blocking = world.env.S.get_by_name("a")
+        section = blocking.busy()
+        assert await waiting == "woken"
+        await section
+        shared = trio.Event()
+        waiting = world.env.S.get_by_name("b").wait()
+        await world.settle()
+        await world.env.S.get_by_name("c").wake()
+        assert await waiting == "woken"
+        shared = trio.Event()
+        dying = world.env.S.get_by_name("d").wait()
+        await world.settle()
+        shared.set()
+        world.object("S", "d").crash()
+        with pytest.raises(Exception, match=r"Network connection lost\."):
+            await dying
+
+    passes(drive, S=Sharing)
+
+
+def test_a_timer_set_from_outside_is_the_objects_own(passes: Any) -> None:
+    """TM-5: a driver that reaches into an instance has no strand there."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        await stub.clock()
+        world.object("T", "t").instance.ctx.set_timeout(lambda: world.object("T", "t").instance.note("outside"), 1)
+        await world.settle()
+        assert await stub.seen() == [["outside", 1000]]
+
+    passes(drive, T=Timers)
