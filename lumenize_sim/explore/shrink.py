@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from lumenize_sim.explore.run import fired, guided, tasks_of
+from lumenize_sim.explore.run import canonical, fired, guided, tasks_of
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.guide import TapeGuide
+from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.world.run import Outcome
 from lumenize_sim.world.scenario import Scenario
 
@@ -118,7 +119,13 @@ def run_leniently(
 ) -> tuple[Outcome, tuple[Choice, ...]]:
     """Run with ``choices`` as far as they apply; returns the choices that the run really made."""
     guide = TapeGuide(choices, strict=False)
-    return guided(scenario, guide, seed=seed, planned=fired(choices), tasks=tasks_of(choices), total=total)
+    plan = FaultPlan(fired(choices))
+    outcome, taken = guided(scenario, guide, seed=seed, faults=plan, tasks=tasks_of(choices), total=total)
+    if guide.skipped:
+        # A receiver was held for something that never came.  What happened meanwhile elsewhere is no default,
+        # and no choice of this run says so: only its order does.
+        return canonical(scenario, outcome, plan, tasks_of(taken), seed=seed)
+    return outcome, taken
 
 
 def shrink(

@@ -78,6 +78,7 @@ class TapeGuide:
         self._choices: dict[str, dict[int, Choice]] = {}
         self._named: dict[tuple[str, int], str] = {}
         self.unmet: dict[str, Choice] = {}
+        self.skipped: list[Choice] = []
         for choice in choices:
             if choice.kind == "order":
                 receiver, _, nth = choice.label.rpartition("#")
@@ -114,6 +115,7 @@ class TapeGuide:
     def skip(self, receiver: str, index: int) -> None:
         """Leave this choice out."""
         choice = self._choices[receiver].pop(index)
+        self.skipped.append(choice)
         if not self._choices[receiver]:
             del self._choices[receiver]
         self.unmet.pop(choice.label, None)
