@@ -64,6 +64,8 @@ class RunQueue:
         give_up: gets rid of a task that needs more.
         turn_steps: steps that tasks took in this turn.
         overrun: the turn went past ``turn_limit`` steps; only the kernel runs from here on.
+        unwinds: tasks of dead owners run, because something has been raised in them that ends them.
+            For the real host, which cannot keep them until the verdict.
     """
 
     __slots__ = (
@@ -85,6 +87,7 @@ class RunQueue:
         "steps",
         "turn_limit",
         "turn_steps",
+        "unwinds",
     )
 
     def __init__(self, strand_var: ContextVar[Any], *, turn_limit: int = 100_000) -> None:
@@ -102,6 +105,7 @@ class RunQueue:
         self.turn_steps = 0
         self.steps = 0
         self.overrun = False
+        self.unwinds = False
         self.idle: Any = ()
         self.choose: Callable[[int], int] | None = None
         self.give_up: Callable[[Task], None] | None = None
@@ -120,6 +124,8 @@ class RunQueue:
             return
         owner: _Owner = strand.owner
         if owner.dead:
+            if self.unwinds:
+                self._ready.append(task)
             return
         if owner is self.current and not (task is _running() and _sleeps_for_zero(task)):
             if task not in self._parked:
@@ -215,6 +221,16 @@ class RunQueue:
     def admit(self, task: Task) -> None:
         """A task that was held back runs in the present turn of its owner."""
         self._ready.append(task)
+
+    def drain(self) -> list[Task]:
+        """Everything that is runnable, for whoever takes over from this queue."""
+        tasks = [*self._ready, *self._arrived]
+        self._ready.clear()
+        self._arrived.clear()
+        if self._kernel_ready and self.kernel_task is not None:
+            self._kernel_ready = False
+            tasks.append(self.kernel_task)
+        return tasks
 
     def forget_exited(self, living: Any) -> None:
         """Drop the bookkeeping of tasks that have exited.  Called now and then between turns."""

@@ -1,6 +1,6 @@
 """The one place that touches Trio's private parts, and the check that they are as expected.
 
-Three attributes of the running `Runner` are replaced for the time of one run:
+Three attributes of the running `Runner` are replaced for the time of one simulated run:
 ``runq`` (see `runqueue`), ``deadlines`` (equal deadlines would fire in the order of
 object addresses; ours become timers of the kernel) and the class of the runner
 itself, by a subclass without fields that refuses what cannot be made deterministic.
@@ -14,7 +14,7 @@ import ctypes
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import outcome
 import trio
@@ -69,6 +69,50 @@ class Deadlines:
     def expire(self, now: float) -> bool:
         """Deadlines are events of the kernel, not Trio's."""
         return False
+
+
+class SharedDeadlines(Deadlines):
+    """Where real time passes: deadlines of node code are timers of its owner, all others stay with Trio.
+
+    Args:
+        trios: Trio's own.
+        set_timer: makes a timer of the current owner.
+        owned: whether the code that runs now has an owner.
+    """
+
+    def __init__(
+        self,
+        trios: _run.Deadlines,
+        set_timer: Callable[[float, Callable[[], None]], _Handle],
+        owned: Callable[[], bool],
+    ) -> None:
+        super().__init__(set_timer)
+        self._trios = trios
+        self._owned = owned
+
+    def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
+        """A scope with a finite deadline was entered, or its deadline moved."""
+        if self._owned():
+            # Cancelling unregisters the deadline, and so comes back as `remove`.
+            self._handles[cancel_scope] = self._set_timer(deadline, cancel_scope.cancel)
+        else:
+            self._trios.add(deadline, cancel_scope)
+
+    def remove(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
+        """The scope was left or cancelled."""
+        handle = self._handles.pop(cancel_scope, None)
+        if handle is None:
+            self._trios.remove(deadline, cancel_scope)
+        else:
+            handle.cancel()
+
+    def next_deadline(self) -> float:
+        """When Trio has to wake up."""
+        return self._trios.next_deadline()
+
+    def expire(self, now: float) -> bool:
+        """Trio's own."""
+        return self._trios.expire(now)
 
 
 class VirtualClock(trio.abc.Clock):
@@ -199,6 +243,51 @@ def abandon(task: trio.lowlevel.Task) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(task.coro))
     task._abort_func = None
     _run.GLOBAL_RUN_CONTEXT.runner.task_exited(task, outcome.Value(None))
+
+
+def share(
+    queue: RunQueue, set_timer: Callable[[float, Callable[[], None]], _Handle], owned: Callable[[], bool]
+) -> Callable[[], None]:
+    """Put ``queue`` into the caller's run, which keeps its clock and began before and goes on afterwards.
+
+    Nothing is refused: threads and system tasks are nobody's, so no gate need hold them.
+
+    Returns a function that gives the run its own queue and deadlines back, with all that is runnable.
+    """
+    runner = _run.GLOBAL_RUN_CONTEXT.runner
+    trios_queue, trios_deadlines = runner.runq, runner.deadlines
+    for task in trios_queue:
+        queue.admit(task)
+    trios_queue.clear()
+    queue.idle = runner.waiting_for_idle
+    runner.runq = queue  # type: ignore[assignment]  # Trio only needs what RunQueue offers
+    runner.deadlines = SharedDeadlines(trios_deadlines, set_timer, owned)  # type: ignore[assignment]  # as above
+
+    def give_back() -> None:
+        trios_queue.extend(queue.drain())
+        runner.runq = trios_queue
+        runner.deadlines = trios_deadlines
+
+    return give_back
+
+
+def unwind(task: trio.lowlevel.Task, error: BaseException) -> bool:
+    """Have ``error`` raised in ``task`` in place of whatever it waits for or was about to hear.
+
+    Returns whether it was runnable already, in some queue of the caller's, which must admit it.  One
+    that waits is rescheduled here; one that waits for its children goes on when they have ended.
+    """
+    if task._next_send_fn is not None:
+        task._next_send_fn = task.coro.throw
+        task._next_send = error  # as Trio itself does for a task that misbehaves
+        return True
+    if task._abort_func is not None:
+
+        def refuse() -> NoReturn:
+            raise error
+
+        task._attempt_abort(refuse)
+    return False
 
 
 def living_tasks() -> Any:
