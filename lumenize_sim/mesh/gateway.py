@@ -267,14 +267,14 @@ class LumenizeClientGateway(DurableObject):
     def _stub(self, binding: Any, instance: Any) -> Any:
         target = self._env(binding)
         if instance is not None:
-            if not hasattr(target, "get_by_name"):
+            if not _is_namespace(target):
                 raise MeshError(_NO_NAMESPACE)
             if _OBJECT_ID.fullmatch(instance):
                 return target.get(target.id_from_string(instance))
             return target.get_by_name(instance)
         if target is None:
             raise TypeError("Cannot read properties of undefined (reading '__executeOperation')")
-        if hasattr(target, "get_by_name") or not hasattr(target, "call"):
+        if _is_namespace(target) or not hasattr(target, "call"):
             raise TypeError("stub.__executeOperation is not a function")
         return target
 
@@ -469,6 +469,11 @@ class LumenizeClientGateway(DurableObject):
 
     def _log(self, level: str, where: str, message: str, **data: Any) -> None:
         self.ctx.host.log(self.ctx.owner, level, _NAMESPACE + where, message, data)
+
+
+def _is_namespace(target: object) -> bool:
+    # A service binding answers to any method name, so only its `fetch` tells it from a namespace (CALL-12).
+    return hasattr(target, "get_by_name") and not hasattr(target, "fetch")
 
 
 def _refusal(status: int, text: str) -> Response:

@@ -21,6 +21,7 @@ from lumenize_sim.mesh.errors import ClientDisconnectedError, MeshError
 from lumenize_sim.mesh.gateway import ConnectionInfo, LumenizeClientGateway
 from lumenize_sim.mesh.tokens import mint_hs256
 from lumenize_sim.objects.http import Request, Response
+from lumenize_sim.objects.namespace import ServiceBinding
 from lumenize_sim.objects.pending import Pending
 
 fakes = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("client_fakes.py"))))
@@ -699,3 +700,20 @@ def test_recorded_expiry_closes_with_the_recorded_code_and_reason() -> None:
 
 def test_messages_know_both_status_frames() -> None:
     assert messages.connection_status(True) != messages.connection_status(False)
+
+
+def test_a_real_service_binding_is_no_namespace() -> None:
+    """GW-22: it answers to any method name, ``get_by_name`` among them, and is called without an instance name."""
+    sent: list[Any] = []
+
+    class Dispatcher:
+        def call(self, stub: Any, method: str, args: tuple[Any, ...]) -> Pending[Any]:
+            sent.append((stub.binding, method))
+            return Pending("call")
+
+    host = fakes.FakeHost()
+    gateway = LumenizeClientGateway(fakes.FakeCtx(host, "alice.tab1"), {"CLERK": ServiceBinding(Dispatcher(), "CLERK")})
+    gateway._stub("CLERK", None).call("_execute_operation")
+    assert sent == [("CLERK", "_execute_operation")]
+    with pytest.raises(MeshError, match="expected a DurableObjectNamespace"):
+        gateway._stub("CLERK", "c1")
