@@ -1,0 +1,230 @@
+"""Calls between nodes of one process: snapshot, delivery, reply (RPC-1 to RPC-9), and the Workers they reach.
+
+The calls of one stub arrive in the order made because everything does: the loop has one
+queue.  Nothing is lost on the way; a call fails only with its callee.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import attrs
+import outcome
+
+from lumenize_sim.clone import UNDEFINED, structured_clone
+from lumenize_sim.live.loop import Event, Loop
+from lumenize_sim.live.seats import Arrived, FreeSeat, Seat
+from lumenize_sim.mesh.app import Mesh
+from lumenize_sim.mesh.envelope import Result
+from lumenize_sim.objects.host import Host
+from lumenize_sim.objects.ids import DurableObjectId
+from lumenize_sim.objects.isolate import PythonIsolate
+from lumenize_sim.objects.machine import ObjectMachine
+from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceBinding, Stub
+from lumenize_sim.objects.pending import Outcome, Pending
+from lumenize_sim.objects.reach import refusal_of
+from lumenize_sim.objects.refusal import Error
+from lumenize_sim.objects.rpc_errors import across, disconnected
+from lumenize_sim.objects.strand import Owner
+
+__all__ = ["Calls", "WorkerContext"]
+
+#: What was given to `wait_until` may go on for so long after the response (RPC-22).
+_GRACE_US: Final = 30_000_000
+
+
+class Machines(Protocol):
+    """Where objects are found."""
+
+    def machine(self, binding: str, object_id: DurableObjectId) -> ObjectMachine: ...
+
+
+class Calls:
+    """Carries the calls of one server's nodes."""
+
+    def __init__(self, loop: Loop, host: Host, app: Mesh, machines: Machines) -> None:
+        self.loop = loop
+        self.host = host
+        self.app = app
+        self.machines = machines
+
+    def env_for(self, seat: Seat) -> Env:
+        """Bindings and variables for one owner; calls made through it are that owner's."""
+        dispatcher = _DispatcherOf(self, seat)
+        app = self.app
+
+        def make(name: str) -> Any:
+            if name not in app.bindings:
+                return app.vars[name]
+            if app.is_worker(name):
+                return ServiceBinding(dispatcher, name)
+            return DurableObjectNamespace(dispatcher, name, name)
+
+        return Env(make, (*app.bindings, *app.vars))
+
+    def transmit(
+        self,
+        caller: Seat,
+        stub: Stub | ServiceBinding,
+        label: str,
+        method: str,
+        args: tuple[Any, ...],
+        arrived: Arrived,
+    ) -> None:
+        """A call leaves its caller."""
+        reply = _Reply(self.loop, caller, f"{label}/r", arrived)
+        if type(stub) is not Stub:
+            self._invoke_worker(stub.binding, label, method, args, reply)
+            return
+        machine = self.machines.machine(stub.binding, stub.id)
+        host: Any = machine.host
+
+        def fire() -> None:
+            if stub._bound is None:
+                stub._bound = machine.generation
+            elif stub._bound != machine.generation:
+                # A stub stays with the instance that it reached first (RPC-8).
+                reply(outcome.Error(machine.last_reset or disconnected()))
+                return
+            machine.call(label, method, args, reply)
+
+        self.loop.post(host, fire)
+
+    def _invoke_worker(
+        self, binding: str, label: str, method: str, args: tuple[Any, ...], reply: Callable[[Outcome], None]
+    ) -> None:
+        """Run ``method`` on a fresh instance, which is gone when nothing of the call is left (LMZ-2, RPC-24)."""
+        seat = FreeSeat(self.loop, self.host, f"{binding}~{label}")
+        cls = self.app.bindings[binding]
+        kept = 1  # the response, and everything given to wait_until
+        limit: Event | None = None
+
+        def let_go(result: Outcome | None = None) -> None:
+            nonlocal kept
+            kept -= 1
+            if type(result) is outcome.Error:
+                seat.failed("wait_until", result.error)
+            if not kept:
+                if limit is not None:
+                    limit.cancel()
+                seat.finish()
+
+        def wait(awaitable: Any) -> None:
+            nonlocal kept
+            kept += 1
+            isolate.take_turn(seat.context(label), lambda: awaitable, (), let_go)
+
+        isolate = PythonIsolate(
+            lambda: cls(WorkerContext(self.host, seat.owner, wait), self.env_for(seat)),
+            seat.owner,
+            wrote=lambda: False,
+            interrupt=self.loop.interrupt,
+        )
+
+        def done(result: Outcome) -> None:
+            nonlocal limit
+            reply(outcome.Error(across(result.error)) if type(result) is outcome.Error else result)
+            let_go()
+            if kept:
+                limit = self.loop.post_at(seat, seat.finish, self.loop.now_us() + _GRACE_US)
+
+        def fire() -> None:
+            self.loop.queue.begin_turn(seat.owner)
+            try:
+                isolate.construct(seat.context(label))
+            except Exception as error:
+                done(outcome.Error(error))
+                return
+            refused = refusal_of(cls, method)
+            if refused is not None:
+                done(outcome.Error(Error(refused) if method == "fetch" else TypeError(refused)))
+                return
+            isolate.take_turn(seat.context(label), method, args, done)
+
+        self.loop.post(seat, fire)
+
+
+class _DispatcherOf:
+    """The `Dispatcher` of one caller."""
+
+    __slots__ = ("_caller", "_calls")
+
+    def __init__(self, calls: Calls, caller: Seat) -> None:
+        self._calls = calls
+        self._caller = caller
+
+    def call(self, stub: Stub | ServiceBinding, method: str, args: tuple[Any, ...]) -> Pending[Any]:
+        """Send one call; it leaves when the caller's output gate lets it (3.1)."""
+        caller, calls = self._caller, self._calls
+        target = f"{stub.binding}/{stub.name or stub.id.hex[:12]}" if type(stub) is Stub else stub.binding
+        label = f"{caller.name}>{target}#{caller.next_call(target)}"
+        try:
+            copies = tuple(map(_snapshot, args))
+        except Exception as error:
+            # Bad arguments are the caller's own failure: nothing is sent (RPC-16).
+            return Pending.failed(error)
+        pending, arrived = caller.wait_for(label)
+        caller.emit(lambda: calls.transmit(caller, stub, label, method, copies, arrived))
+        return pending
+
+
+class _Reply:
+    """The way back of one call."""
+
+    __slots__ = ("_arrived", "_caller", "_label", "_loop", "_replied")
+
+    def __init__(self, loop: Loop, caller: Seat, label: str, arrived: Arrived) -> None:
+        self._loop = loop
+        self._caller = caller
+        self._label = label
+        self._arrived = arrived
+        self._replied = False
+
+    def __call__(self, result: Outcome) -> None:
+        if not self._replied:
+            self._replied = True
+            copy = self.snapshot(result)
+            self._loop.post(self._caller.actor, lambda: self._arrived(self._label, copy))
+
+    @staticmethod
+    def snapshot(result: Outcome) -> Outcome:
+        """A result by value, also while the output gate holds it (RPC-6)."""
+        if type(result) is outcome.Error:
+            return result
+        value = result.value
+        try:
+            if type(value) is Result:
+                inner = value.value
+                copy = inner if inner is UNDEFINED else _snapshot(inner)
+                return result if copy is inner else outcome.Value(Result(copy))
+            if type(value).__name__ == "Response":
+                return result
+            return outcome.Value(_snapshot(value))
+        except Exception as error:
+            return outcome.Error(across(error))
+
+
+def _snapshot(value: Any) -> Any:
+    cls = type(value)
+    if cls is str or cls is int or value is None or getattr(cls, "__by_value__", False) or cls is float or cls is bool:
+        return value
+    return structured_clone(value)
+
+
+@attrs.define(eq=False)
+class WorkerContext:
+    """``ctx`` of a Worker.
+
+    Attributes:
+        host: the surroundings.
+        owner: this invocation.
+    """
+
+    host: Host
+    owner: Owner
+    _wait: Callable[[Any], None]
+
+    def wait_until(self, awaitable: Awaitable[Any]) -> None:
+        """Keep the invocation alive until ``awaitable`` has ended, at most 30 s after the response (RPC-22)."""
+        self._wait(awaitable)

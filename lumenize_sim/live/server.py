@@ -1,0 +1,308 @@
+"""A real server for a mesh: a listener, one web socket for each client, the objects behind them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import outcome
+import trio
+from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
+
+from lumenize_sim.errors import UsageError
+from lumenize_sim.live import entry
+from lumenize_sim.live.files import Files
+from lumenize_sim.live.host import LiveHost
+from lumenize_sim.live.loop import Loop, running_loop
+from lumenize_sim.live.machines import EVICT_AFTER_S, HIBERNATE_AFTER_S, Machines
+from lumenize_sim.live.wire import NO_STATUS, Wire
+from lumenize_sim.mesh.app import Mesh
+from lumenize_sim.objects.http import Request, Response
+from lumenize_sim.objects.machine import ObjectMachine
+from lumenize_sim.objects.pending import Outcome
+from lumenize_sim.objects.websocket import ABNORMAL_REASON, SocketRecord
+
+__all__ = ["LiveServer", "serve_app"]
+
+HANDSHAKE_TIMEOUT_S: Final = 10.0
+GOODBYE_S: Final = 2.0  #: how long clients may take to answer the close frame of a server that stops
+GOING_AWAY: Final = 1001
+
+_log = logging.getLogger("lumenize_sim.live")
+
+
+class Connection:
+    """One web socket, from its upgrade to its end.
+
+    Attributes:
+        client: the instance that it asked for, ``"alice.tab1"``.
+        record: the object's end, once the upgrade is accepted.
+        told: the object knows of the end already, or is not there any more to be told.
+    """
+
+    def __init__(self, label: str, machine: ObjectMachine, client: str) -> None:
+        self.label = label
+        self.machine = machine
+        self.client = client
+        self.wire = Wire()
+        self.record: SocketRecord | None = None
+        self.refusal: Response | None = None
+        self.subprotocol: str | None = None
+        self.answered = trio.Event()
+        self.told = False
+
+
+class LiveServer:
+    """A running server.
+
+    Attributes:
+        app: the mesh.
+        url: ``http://127.0.0.1:8787``; clients take it as their ``base_url``.
+        machines: the objects.
+    """
+
+    def __init__(self, loop: Loop, app: Mesh, machines: Machines, *, secret: str) -> None:
+        self.app = app
+        self.url = ""
+        self.machines = machines
+        self._loop = loop
+        self._secret = secret
+        self._connections: dict[Connection, None] = {}
+        self._by_record: dict[SocketRecord, Connection] = {}
+        self._early: dict[SocketRecord, list[tuple[str, Any]]] = {}
+        self._accepted = 0
+        self._opening = 0
+        self._closing = False
+        self._listening = trio.CancelScope()
+        self._empty = trio.Event()
+        machines.on_frame = self._frame
+        machines.on_cut = self._cut
+
+    def mint(self, sub: str, *, life_s: int = entry.TOKEN_LIFE_S, claims: Mapping[str, Any] | None = None) -> str:
+        """An access token for ``sub``, accepted here for ``life_s`` seconds."""
+        return entry.mint(
+            self._secret, sub, now_s=int(time.time()), token_id=str(uuid4()), life_s=life_s, claims=claims
+        )
+
+    def disconnect(self, client: str) -> int:
+        """Cut every connection of one client instance (``"alice.tab1"``), without a close frame; returns how many."""
+        found = [c for c in self._connections if c.client == client]
+        for connection in found:
+            connection.wire.cut()
+        return len(found)
+
+    @property
+    def clients(self) -> list[str]:
+        """Client instances that have a connection, in the order in which they came."""
+        return [c.client for c in self._connections]
+
+    # -- connections -------------------------------------------------------------------
+
+    async def run(self, listeners: list[trio.SocketListener]) -> None:
+        """Accept connections until told to stop."""
+        with self._listening:
+            # Connections outlive the listener: they are told goodbye.
+            await trio.serve_listeners(self._serve, listeners, handler_nursery=self._loop.nursery)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                request = None
+                with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
+                    request = await wrap_server_stream(nursery, stream)
+                if request is not None:
+                    await self._upgrade(request, stream)
+                nursery.cancel_scope.cancel()
+        except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the peer has gone in the middle of the handshake
+        except* Exception as group:
+            _log.error("a connection broke off", exc_info=group)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _upgrade(self, request: WebSocketRequest, stream: trio.SocketStream) -> None:
+        verdict = entry.admit(self.app, self._secret, request.path, request.proposed_subprotocols, now_s=time.time())
+        if isinstance(verdict, Response):
+            await _reject(request, verdict)
+            return
+        binding = verdict.headers["X-Lumenize-DO-Binding-Name"]
+        client = verdict.headers["X-Lumenize-DO-Instance-Name-Or-Id"]
+        machine = self.machines.named(binding, client)
+        self._accepted += 1
+        connection = Connection(f"{client}~{self._accepted}", machine, client)
+        self._connections[connection] = None
+        try:
+            await self._converse(connection, verdict, request, stream)
+        finally:
+            if connection.record is not None:
+                self._by_record.pop(connection.record, None)
+            del self._connections[connection]
+            if not self._connections:
+                self._empty.set()
+
+    async def _converse(
+        self, connection: Connection, admitted: Request, request: WebSocketRequest, stream: trio.SocketStream
+    ) -> None:
+        self._opening += 1
+        self._tell(
+            connection,
+            lambda: connection.machine.call(
+                f"{connection.label}/open", "fetch", (admitted,), lambda result: self._answered(connection, result)
+            ),
+        )
+        await connection.answered.wait()
+        if connection.record is None:
+            await _reject(request, connection.refusal or Response(503, "Service Unavailable"))
+            return
+        end: tuple[int, str, bool] = (1006, "", False)
+        try:
+            socket = await request.accept(subprotocol=connection.subprotocol)
+            end = await connection.wire.run(socket, stream, lambda data, taken: self._received(connection, data, taken))
+        finally:
+            self._ended(connection, *end)
+
+    def _answered(self, connection: Connection, result: Outcome) -> None:
+        """The object's answer to the upgrade, in a turn of the loop."""
+        self._opening -= 1
+        response = None if type(result) is outcome.Error else result.value
+        connection.answered.set()
+        if not isinstance(response, Response) or response.web_socket is None:
+            connection.refusal = response if isinstance(response, Response) else Response(500, "Internal Server Error")
+            return
+        server = response.web_socket.couple()
+        assert server is not None
+        record = connection.record = server.record
+        connection.subprotocol = response.headers.get("Sec-WebSocket-Protocol")
+        self._by_record[record] = connection
+        for kind, payload in self._early.pop(record, ()):
+            self._frame(record, kind, payload)
+        if not self._opening:
+            self._early.clear()
+
+    def _received(self, connection: Connection, data: str | bytes, taken: Callable[[], None]) -> None:
+        def fire() -> None:
+            taken()
+            if not connection.told and not self._closing:
+                assert connection.record is not None
+                connection.machine.socket_message(f"{connection.label}^", connection.record, data)
+
+        self._tell(connection, fire)
+
+    def _ended(self, connection: Connection, code: int, reason: str, was_clean: bool) -> None:
+        def fire() -> None:
+            if not connection.told:
+                connection.told = True
+                assert connection.record is not None
+                connection.machine.socket_closed(
+                    f"{connection.label}/end",
+                    connection.record,
+                    code,
+                    reason if was_clean else ABNORMAL_REASON,
+                    was_clean,
+                )
+
+        if not self._closing:
+            self._tell(connection, fire)
+
+    def _tell(self, connection: Connection, fire: Callable[[], None]) -> None:
+        host: Any = connection.machine.host
+        self._loop.post(host, fire)
+
+    # -- what objects do to their sockets ----------------------------------------------
+
+    def _frame(self, record: SocketRecord, kind: str, payload: Any) -> None:
+        connection = self._by_record.get(record)
+        if connection is None:
+            # The first frames of a socket leave before the answer to the upgrade does (WS-25).
+            if self._opening and kind != "accept":
+                self._early.setdefault(record, []).append((kind, payload))
+        elif kind == "message":
+            connection.wire.send(payload)
+        elif kind == "close":
+            code, reason = payload
+            connection.wire.close(NO_STATUS if code is None else code, reason)
+
+    def _cut(self, record: SocketRecord) -> None:
+        connection = self._by_record.pop(record, None)
+        self._early.pop(record, None)
+        if connection is not None:
+            connection.told = True
+            connection.wire.cut()
+
+    # -- the end -----------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Stop listening, say goodbye (1001), close every store.
+
+        Objects hear nothing of it, as in a deployment: their sockets are simply not there any more afterwards (WS-32).
+        """
+        self._closing = True
+        self._listening.cancel()
+        for connection in self._connections:
+            connection.wire.close(GOING_AWAY, "Server is going away")
+        with trio.move_on_after(GOODBYE_S):
+            while self._connections:
+                self._empty = trio.Event()
+                await self._empty.wait()
+        for connection in self._connections:
+            connection.wire.cut()
+            connection.answered.set()
+        self.machines.stop()
+
+
+async def _reject(request: WebSocketRequest, response: Response) -> None:
+    headers = {"content-type": "text/plain;charset=UTF-8", **response.headers}
+    fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await request.reject(response.status, extra_headers=fields, body=response.body)
+
+
+@asynccontextmanager
+async def serve_app(
+    app: Mesh,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8787,
+    data: str | Path | None = None,
+    secret: str | None = None,
+    hibernate_after_s: float = HIBERNATE_AFTER_S,
+    evict_after_s: float = EVICT_AFTER_S,
+) -> AsyncIterator[LiveServer]:
+    """Serve ``app`` for as long as the block runs.
+
+    Args:
+        host: the address to listen on; the loopback interface unless told otherwise.
+        port: 0 takes a free one; see `LiveServer.url`.
+        data: a folder for one SQLite file per object; ``None`` keeps them in memory.
+        secret: what tokens are signed with (HS256); by default drawn anew, so that only `LiveServer.mint` makes them.
+        hibernate_after_s, evict_after_s: idle times (LC-14, LC-15).
+
+    Raises:
+        UsageError: the address or port cannot be had, or the folder.
+    """
+    files = Files(None if data is None else Path(data))
+    async with running_loop() as loop:
+        try:
+            listeners = await trio.open_tcp_listeners(port, host=host)
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {host} port {port}: {error.strerror or error}. Choose another with --port."
+            ) from None
+        machines = Machines(
+            loop, LiveHost(loop), app, files, hibernate_after_s=hibernate_after_s, evict_after_s=evict_after_s
+        )
+        server = LiveServer(loop, app, machines, secret=secret or secrets.token_urlsafe(32))
+        bound = listeners[0].socket.getsockname()[1]
+        server.url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+        machines.wake_alarms()
+        loop.start_infrastructure(server.run, listeners)
+        try:
+            yield server
+        finally:
+            with trio.CancelScope(shield=True):
+                await server.aclose()

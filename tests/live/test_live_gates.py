@@ -1,0 +1,241 @@
+"""Gate parity: what the simulator finds happens in real time too, and what it promises holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from lumenize_sim.live import LiveServer, connect_client, serve_app
+from lumenize_sim.mesh import LumenizeClient, LumenizeDO, LumenizeWorker, Mesh, mesh
+from lumenize_sim.objects import gather
+
+pytestmark = pytest.mark.trio
+
+
+class Rates(LumenizeWorker):
+    @mesh
+    async def current(self) -> int:
+        await trio.sleep(0.03)
+        return 1
+
+
+class Counter(LumenizeDO):
+    seen: list[str]
+    woken: trio.Event | None = None
+
+    @mesh
+    async def increment(self) -> int:
+        n: int = self.ctx.storage.kv.get("n", 0)
+        rate: int = await self.lmz.call_raw("RATES", None, self.ctn(Rates).current())  # the gate opens here
+        self.ctx.storage.kv.put("n", n + rate)
+        return n + rate
+
+    @mesh
+    async def increment_over_storage(self) -> int:
+        n: int = await self.ctx.storage.get("n") or 0
+        await self.ctx.storage.put("n", n + 1)
+        return n + 1
+
+    @mesh
+    async def increment_alone(self) -> int:
+        async def critical() -> int:
+            await trio.sleep(0.005)
+            return await self.increment_over_storage()
+
+        result: int = await self.ctx.block_concurrency_while(critical)
+        return result
+
+    @mesh
+    def value(self) -> int:
+        n: int = self.ctx.storage.kv.get("n", 0)
+        return n
+
+    @mesh
+    async def impatient(self) -> str:
+        with trio.move_on_after(0.02) as scope:
+            await trio.sleep_forever()
+        self.ctx.storage.kv.put("late", True)
+        return "late" if scope.cancelled_caught else "in time"
+
+    @mesh
+    async def children(self) -> list[str]:
+        order: list[str] = []
+
+        async def child(name: str) -> None:
+            for step in range(2):
+                order.append(f"{name}{step}")
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child, "a")
+            nursery.start_soon(child, "b")
+            nursery.start_soon(child, "c")
+        return order
+
+    @mesh
+    async def wait_for_signal(self) -> str:
+        """Woken by another event of the same object."""
+        self.woken = trio.Event()
+        await self.woken.wait()
+        return "woken"
+
+    @mesh
+    def signal(self) -> None:
+        assert self.woken is not None
+        self.woken.set()
+
+    @mesh
+    async def doze(self) -> list[int]:
+        before = self.ctx.host.now_ms()
+        time.sleep(0.003)  # noqa: ASYNC251 - a turn that takes its time
+        assert self.ctx.host.now_ms() == before
+        await trio.sleep(0)  # noqa: ASYNC115 - a timer, which ends the turn
+        assert self.ctx.host.now_ms() >= before + 3
+        await trio.sleep(0.02)
+        return [before, self.ctx.host.now_ms()]
+
+    @mesh
+    async def hang(self, name: str) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                await trio.sleep_forever()
+        finally:
+            ENDED.append(name)
+
+    @mesh
+    def give_up(self) -> None:
+        self.ctx.abort("enough")
+
+    @mesh
+    async def spin(self) -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+
+
+ENDED: list[str] = []
+APP = Mesh(bindings={"COUNTER": Counter, "RATES": Rates})
+
+
+class Tab(LumenizeClient):
+    """Calls, and keeps the answers."""
+
+    def __init__(self, config: Any) -> None:
+        self.answers: list[Any] = []
+        super().__init__(config)
+
+    def ask(self, method: str, *args: Any) -> Any:
+        return self.lmz.call_raw("COUNTER", "c1", getattr(self.ctn(), method)(*args))
+
+
+def tab(server: LiveServer, name: str = "alice", **config: Any) -> Any:
+    return connect_client(Tab, url=server.url, access_token=server.mint(name), instance_name=f"{name}.tab1", **config)
+
+
+async def answers(client: Tab, method: str, times: int, *args: Any) -> list[Any]:
+    result: list[Any] = await gather(*(client.ask(method, *args) for _ in range(times)))
+    return result
+
+
+async def test_two_increments_that_overlap_lose_one() -> None:
+    """IG-8: awaiting a call opens the input gate, live as in simulation."""
+    async with serve_app(APP, port=0) as server, tab(server) as alice, tab(server, "bob") as bob:
+        with trio.fail_after(5):
+            results = await gather(alice.ask("increment"), bob.ask("increment"))
+            assert results == [1, 1]
+            assert await alice.ask("value") == 1
+
+
+async def test_five_increments_over_storage_count_to_five() -> None:
+    """IG-5: storage never opens the gate."""
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        with trio.fail_after(5):
+            assert await answers(alice, "increment_over_storage", 5) == [1, 2, 3, 4, 5]
+
+
+async def test_critical_sections_hold_the_gate_over_real_timers() -> None:
+    """IG-19: nothing else is delivered while the callback waits."""
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        with trio.fail_after(5):
+            assert await answers(alice, "increment_alone", 5) == [1, 2, 3, 4, 5]
+
+
+async def test_a_deadline_in_node_code_comes_through_the_gate() -> None:
+    """TM-5: it is a timer of the object, so its turn may write."""
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        with trio.fail_after(5):
+            assert await alice.ask("impatient") == "late"
+
+
+async def test_children_of_a_handler_run_first_in_first_out() -> None:
+    """The same queue as in simulation: Trio's shuffling acts on one task."""
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        with trio.fail_after(5):
+            for _ in range(5):
+                assert await alice.ask("children") == ["a0", "b0", "c0", "a1", "b1", "c1"]
+
+
+async def test_one_handler_wakes_another() -> None:
+    """Events inside an object work; the woken task goes on in the turn of the object."""
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        with trio.fail_after(5):
+            waiting = alice.ask("wait_for_signal")
+            await alice.ask("signal")
+            assert await waiting == "woken"
+
+
+async def test_time_passes_between_turns_only() -> None:
+    """TM-1: the clock stands still during a turn; a sleep of no time ends one."""
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        with trio.fail_after(5):
+            before, after = await alice.ask("doze")
+            assert 20 <= after - before < 2000
+
+
+async def test_tasks_of_a_reset_instance_end_and_its_callers_hear() -> None:
+    """LC-31: callers in flight fail; the tasks do not stay for ever; the object starts anew."""
+    ENDED.clear()
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        with trio.fail_after(5):
+            await alice.ask("increment_over_storage")
+            hanging = alice.ask("hang", "first")
+            await alice.ask("value")
+            with pytest.raises(Exception, match="enough"):
+                await alice.ask("give_up")
+            with pytest.raises(Exception, match="enough"):
+                await hanging
+            await until(lambda: ENDED == ["first"], "its finally ran")
+            assert await alice.ask("value") == 1
+
+
+async def until(holds: Callable[[], Any], what: str) -> None:
+    with trio.move_on_after(5):
+        while not holds():  # noqa: ASYNC110 - what comes over a network sets no event
+            await trio.sleep(0.002)
+        return
+    pytest.fail(f"waited in vain: {what}")
+
+
+async def test_a_turn_that_never_ends_is_broken_off_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Everybody else goes on; the log says who it was."""
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        server.machines.loop.queue.turn_limit = 2_000
+        with trio.fail_after(5):
+            with pytest.raises(Exception, match="COUNTER/c1 took more than 2000 task steps"):
+                await alice.ask("spin")
+            assert await alice.ask("value") == 0
+    assert next(r.message for r in caplog.records if r.levelname == "ERROR") == "COUNTER/c1 broke off"
+
+
+async def test_what_waits_at_the_end_ends() -> None:
+    """A server stops with handlers under way, whatever they wait for."""
+    ENDED.clear()
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        alice.ask("hang", "hung")
+        alice.ask("wait_for_signal")
+        await alice.ask("value")
+    assert ENDED == ["hung"]
