@@ -98,7 +98,7 @@ class DurableObjectState:
         return self._machine.sockets.get_web_socket_auto_response_timestamp(ws)
 
     def set_timeout(self, callback: Callable[[], Any], delay_s: float = 0.0) -> Any:
-        """Run ``callback``, which may be async, as one turn after ``delay_s``; returns a handle with ``cancel()`` (TM-3)."""
+        """Run ``callback``, sync or async, as one turn after ``delay_s``; the handle has ``cancel()`` (TM-3)."""
         return self.host.set_timer(self.owner, delay_s, callback)
 
     def socket(self, record: SocketRecord) -> WebSocket:

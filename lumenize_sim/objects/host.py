@@ -82,7 +82,13 @@ class Host(Protocol):
         ...
 
     def fetch(
-        self, owner: Owner, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        owner: Owner,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
     ) -> Pending[Any]:
         """An HTTP request; settles with a response that has ``status``, ``headers`` and ``body``."""
         ...
@@ -159,9 +165,7 @@ class ObjectHost(Protocol):
         """The end of a flush that takes ``after_us``; flushes end in the order in which they are posted (OG-20)."""
         ...
 
-    def post_at(
-        self, label: str, fire: Callable[[], None], due_us: int, *, background: bool = False
-    ) -> TimerHandle:
+    def post_at(self, label: str, fire: Callable[[], None], due_us: int, *, background: bool = False) -> TimerHandle:
         """An event of this object that may happen from ``due_us`` on."""
         ...
 

@@ -220,7 +220,7 @@ class Incarnation:
             if self.owner.dead:
                 return
             self.machine.ended(label, result)
-            if self.owner.dead:
+            if self.machine.incarnation is not self:
                 return
             if ended is not None:
                 effect = ended(result)
@@ -230,11 +230,12 @@ class Incarnation:
                     isolate.emit(_End(self.unended, key, effect))
             if reply is None:
                 return
-            failed = type(result) is outcome.Error
-            if failed:
+            at_once = False
+            if isinstance(result, outcome.Error):
                 result = outcome.Error(across(result.error))
+                at_once = handler != "fetch" and not self.machine.options.rpc_errors_wait
             answer = _Answer(self.inflight, key, result)
-            if failed and handler != "fetch" and not self.machine.options.rpc_errors_wait:
+            if at_once:
                 answer()  # OG-8: the path of an error does not wait for the gate
             else:
                 isolate.emit(answer, answer=True)
@@ -255,7 +256,9 @@ class Incarnation:
                 return
             self.outgoing -= 1
             isolate = self.isolate
-            arrival = Arrival("resume", event, section, lambda: isolate.resume(pending, result), cause=self.machine.host.cause())
+            arrival = Arrival(
+                "resume", event, section, lambda: isolate.resume(pending, result), cause=self.machine.host.cause()
+            )
             arrival.strand = strand.event if strand is not None else None
             self.machine.arrive(arrival)
 
@@ -278,7 +281,9 @@ class Incarnation:
         arrival.gate = section
 
         def run() -> None:
-            self._section_timers[label] = machine.host.post_at(f"{label}/timeout", timed_out, machine.host.now_us() + SECTION_TIMEOUT_S * 1_000_000)
+            self._section_timers[label] = machine.host.post_at(
+                f"{label}/timeout", timed_out, machine.host.now_us() + SECTION_TIMEOUT_S * 1_000_000
+            )
             inner = context.copy()
             inner.run(strand_var.set, Strand(self.owner, label, section))
             self.isolate.take_turn(inner, callback, (), ended)
@@ -292,7 +297,7 @@ class Incarnation:
                 return
             self._section_timers.pop(label).cancel()
             machine.ended(label, result)
-            if self.owner.dead:
+            if machine.incarnation is not self:
                 return
             if type(result) is outcome.Error and resets:
                 machine.reset(result.error)

@@ -41,7 +41,11 @@ class Isolate(Protocol):
         ...
 
     def take_turn(
-        self, context: Context, handler: str | Callable[..., Any], args: tuple[Any, ...], done: Callable[[Outcome], None]
+        self,
+        context: Context,
+        handler: str | Callable[..., Any],
+        args: tuple[Any, ...],
+        done: Callable[[Outcome], None],
     ) -> None:
         """Begin ``handler`` in ``context``; ``done`` hears its outcome, in this turn or a later one."""
         ...
@@ -114,7 +118,11 @@ class PythonIsolate:
         return callable(inspect.getattr_static(type(self.instance), handler, None))
 
     def take_turn(
-        self, context: Context, handler: str | Callable[..., Any], args: tuple[Any, ...], done: Callable[[Outcome], None]
+        self,
+        context: Context,
+        handler: str | Callable[..., Any],
+        args: tuple[Any, ...],
+        done: Callable[[Outcome], None],
     ) -> None:
         """Begin ``handler``; a task is made only for what must be awaited."""
         try:

@@ -32,7 +32,7 @@ from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.context import DurableObjectState
 from lumenize_sim.objects.host import Host, ObjectHost, TimerHandle
 from lumenize_sim.objects.ids import DurableObjectId
-from lumenize_sim.objects.incarnation import Ended, Incarnation, Reply
+from lumenize_sim.objects.incarnation import Incarnation, Reply
 from lumenize_sim.objects.isolate import Effect, InstanceGone
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.reach import refusal_of
@@ -182,11 +182,15 @@ class ObjectMachine:
             return
         self._socket_event(label, "message", "web_socket_message", record, (data,), cause)
 
-    def socket_closed(self, label: str, record: SocketRecord, code: int, reason: str, was_clean: bool, *, cause: int = -1) -> None:
+    def socket_closed(
+        self, label: str, record: SocketRecord, code: int, reason: str, was_clean: bool, *, cause: int = -1
+    ) -> None:
         """The peer's close frame, or the loss of the connection (WS-14)."""
         self._socket_event(label, "close", "web_socket_close", record, (code, reason, was_clean), cause)
 
-    def _socket_event(self, label: str, kind: str, handler: str, record: SocketRecord, args: tuple[Any, ...], cause: int) -> None:
+    def _socket_event(
+        self, label: str, kind: str, handler: str, record: SocketRecord, args: tuple[Any, ...], cause: int
+    ) -> None:
         def run() -> None:
             incarnation = self.incarnation
             assert incarnation is not None
@@ -316,7 +320,7 @@ class ObjectMachine:
                 self.host.record("output-released", f"{self.name}!held", {"commit": number})
             effect()
         incarnation.synced(number)
-        if not incarnation.dead and not incarnation.inflight and not incarnation.gate.locks:
+        if self.incarnation is incarnation and not incarnation.inflight and not incarnation.gate.locks:
             self.host.idle()
 
     def _flush_failed(self, incarnation: Incarnation, number: int) -> None:
@@ -479,7 +483,10 @@ class ObjectMachine:
 
     def _hibernateable(self, incarnation: Incarnation) -> bool:
         return (
-            self._idle(incarnation) and not incarnation.outgoing and not len(incarnation.timers) and not incarnation.waits
+            self._idle(incarnation)
+            and not incarnation.outgoing
+            and not len(incarnation.timers)
+            and not incarnation.waits
         )
 
     def _go_wrong(self, incarnation: Incarnation) -> bool:
@@ -546,7 +553,9 @@ class ObjectMachine:
                 self.host.now_us() + HANDLER_TIMEOUT_S * 1_000_000,
                 background=True,
             )
-            incarnation.invoke(label, "alarm", (info,), None, ended=lambda result: self._alarm_ended(incarnation, result))
+            incarnation.invoke(
+                label, "alarm", (info,), None, ended=lambda result: self._alarm_ended(incarnation, result)
+            )
 
         self.arrive(Arrival("alarm", label, None, run, lambda error: self._alarm_failed(None, error)))
 

@@ -138,7 +138,9 @@ class Env:
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"no binding or variable named {name!r} in env; there is: {', '.join(self._names)}") from None
+            raise AttributeError(
+                f"no binding or variable named {name!r} in env; there is: {', '.join(self._names)}"
+            ) from None
 
     def get(self, name: str, default: Any = None) -> Any:
         """The binding, or ``default``."""

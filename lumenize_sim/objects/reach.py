@@ -11,10 +11,18 @@ __all__ = ["NO_FETCH", "RESERVED", "refusal_of"]
 #: Names that the platform itself calls; refused over RPC (RPC-14).  In the original's spelling too.
 RESERVED: Final = frozenset(
     {
-        "alarm", "connect", "constructor", "dup", "fetch",
-        "webSocketClose", "webSocketError", "webSocketMessage",
-        "web_socket_close", "web_socket_error", "web_socket_message",
-    }  # fmt: skip
+        "alarm",
+        "connect",
+        "constructor",
+        "dup",
+        "fetch",
+        "webSocketClose",
+        "webSocketError",
+        "webSocketMessage",
+        "web_socket_close",
+        "web_socket_error",
+        "web_socket_message",
+    }
 )
 #: Text of the error where ``fetch`` was called and the class has none (RPC-20).
 NO_FETCH: Final = "Handler does not export a fetch() function."

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-
 from lumenize_sim.objects.host import TimerHandle
 
 __all__ = ["OwnerTimers", "Timer"]
@@ -106,5 +105,3 @@ class OwnerTimers:
         self._passing = False
         self.changed()
         self._heap.clear()
-
-

@@ -9,8 +9,8 @@ import attrs
 import outcome
 
 from lumenize_sim.kernel.event import Event
-from lumenize_sim.objects.isolate import PythonIsolate
 from lumenize_sim.objects.host import Host, TimerHandle
+from lumenize_sim.objects.isolate import PythonIsolate
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.reach import refusal_of
 from lumenize_sim.objects.refusal import Error

@@ -50,7 +50,8 @@ def roams() -> Callable[..., list[Outcome]]:
     ) -> list[Outcome]:
         made = scenario(Mesh(bindings=bindings), options=options)(drive)
         return [
-            _judged(roam(made, ("random", "pos", "pct")[nth % 3], seed=nth, schedule=nth)[0]) for nth in range(schedules)
+            _judged(roam(made, ("random", "pos", "pct")[nth % 3], seed=nth, schedule=nth)[0])
+            for nth in range(schedules)
         ]
 
     return run

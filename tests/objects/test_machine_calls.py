@@ -343,7 +343,7 @@ def test_stubs_have_no_private_names() -> None:
     worker = ServiceBinding(Recorder(), "W")  # type: ignore[arg-type]  # as above
     for target in (stub, worker):
         with pytest.raises(AttributeError):
-            target._private  # noqa: B018  # evaluated for what it raises
+            target._private  # evaluated for what it raises
         target.method()
         target.fetch("https://t/", method="POST")
     assert calls == ["method", "fetch"] * 2
@@ -704,7 +704,7 @@ def test_context_variables_do_not_leak_from_event_to_event(passes: Any) -> None:
         async def mark(self, name: str) -> list[str]:
             found = [request_var.get()]
             request_var.set(name)
-            await trio.sleep(0)
+            await trio.sleep(0)  # noqa: ASYNC115  # a timer, which ends the turn
             found += [request_var.get(), await self.env.HAND.context()]
             found.append(await self.env.NODE.get_by_name("other").get())
             heard: list[str] = []
@@ -747,7 +747,7 @@ def test_events_of_the_platform_have_no_call_context(passes: Any, page: Any) -> 
 
         def _said(self, what: str, value: Any) -> Any:
             try:
-                self.lmz.call_context  # noqa: B018  # evaluated for what it raises
+                self.lmz.call_context  # evaluated for what it raises
             except Exception:
                 seen.append(what)
             return value
