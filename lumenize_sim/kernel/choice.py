@@ -76,5 +76,7 @@ class Choice:
             target, _, boundary = self.label.rpartition("%")
             name, _, nth = boundary.partition("#")
             return f"{name} at {target}, boundary {nth}" + (f", variant {self.value}" if self.value > 1 else "")
-        receiver, _, nth = self.label.rpartition("#")
+        receiver = self.label.rpartition("#")[0]
+        if not self.over:
+            return f"{self.pick} comes next at {receiver}"
         return f"{self.pick} comes before {self.over} at {receiver}"

@@ -15,15 +15,20 @@ turned into a tape by running it again, guided by its orders per receiver.
 passes over some other event for R, the default would have gone wrong here: that is
 one choice.  Where it never passes anything over, first come, first served would have
 done the same and nothing is written.  The sparse tape replays the run step by step:
-at each step both pick the oldest event that is not held, and by construction the
-events held are the same.
+at each step both pick the oldest event that is not held, and the events held are the
+same.  For suppose that the tape lets go of an event x for R that the orders held back.
+Then R was passed over there, so its next arrival became a choice, and the tape holds R
+until the candidates are those of that choice.  (Where R's turn never came again, the
+choice says that nothing more arrives there.)
 
 A message that was still under way when time passed is *late*: the lateness is a
 choice of its own, and time itself then moves only when nothing else can happen.  So a
 step of the clock, on which every reader of the clock depends, never needs recording.
 
 Events of the driver (``receiver`` None) may touch any actor, so they take a place in
-the order of every receiver.
+the order of every receiver, and in an order of their own.  First come, first served
+holds at every receiver: while an event of the driver is held for one of them, younger
+events do not overtake it at the others, unless the guide says so.
 
 A run that is watched after every turn (an ``always`` monitor reads several actors at
 once) sees the order between actors too.  Such a run is guided in *total* order: all
@@ -41,11 +46,26 @@ from lumenize_sim.kernel.agenda import Agenda
 from lumenize_sim.kernel.choice import Choice, key_of
 from lumenize_sim.kernel.event import Event
 
-__all__ = ["Chooser", "Diverged", "EVERYTHING", "FreeChooser", "Guide", "GuidedChooser", "Strategy", "TIME_STEP"]
+__all__ = [
+    "DRIVER",
+    "EVERYTHING",
+    "THE_END",
+    "TIME_STEP",
+    "Chooser",
+    "Diverged",
+    "FreeChooser",
+    "Guide",
+    "GuidedChooser",
+    "Strategy",
+]
 
 
+#: The order of the driver's events among themselves.
+DRIVER = "driver"
 #: The one receiver of a run in total order.
 EVERYTHING = "*"
+#: What comes first where nothing more arrives.
+THE_END = "the end"
 
 
 class Strategy(Protocol):
@@ -151,14 +171,19 @@ class Guide(Protocol):
 
     Attributes:
         strict: stop at the first difference instead of going on by default.
-        late: label to microseconds.
     """
 
     strict: bool
-    late: Mapping[str, int]
+
+    @property
+    def late(self) -> Mapping[str, int]:
+        """Messages that are late: label to microseconds."""
 
     def want(self, receiver: str, index: int, candidates: Any) -> str | None:
-        """The label that must be arrival ``index`` at ``receiver``; ``""`` for one that cannot be named yet."""
+        """The label that must be arrival ``index`` at ``receiver``.
+
+        ``""`` for one that cannot be named yet; ``None`` where the default is right.
+        """
         ...
 
     def receivers(self) -> Sequence[str]:
@@ -182,7 +207,8 @@ class GuidedChooser:
         self.total = total
         self.log: list[tuple[str | None, str]] = []
         self.late: dict[str, int] = {}
-        self.choices: list[Choice] = []
+        self._choices: list[Choice] = []
+        self._agenda: Agenda | None = None
         self._count: Counter[str] = Counter()
         self._driver = 0
         self._blocked: dict[str, None] = {}
@@ -198,7 +224,7 @@ class GuidedChooser:
         if late:
             self.late[event.label] = late
             label = f"{event.label}@delay"
-            self.choices.append(Choice(label, late, event.delay_limit_us + 1, key_of([event.label]), f"{late} us"))
+            self._choices.append(Choice(label, late, event.delay_limit_us + 1, key_of([event.label]), f"{late} us"))
         return late
 
     def pick(self, agenda: Agenda) -> Event | _TimeStep | None:
@@ -211,25 +237,38 @@ class GuidedChooser:
             event = enabled.pop(0)
             self.log.append((EVERYTHING if self.total else event.receiver, event.label))
             return event
+        self._agenda = agenda
         wants: dict[str, str | None] = {}
+        overtaking = False  # some event of the driver is held
 
         def want(receiver: str) -> str | None:
             if receiver not in wants:
-                wants[receiver] = guide.want(receiver, self._count[receiver] + self._driver, lambda: self._rivals(agenda, receiver))
+                index = self._count[receiver] + self._driver
+                wants[receiver] = guide.want(receiver, index, lambda: self._rivals(agenda, receiver))
             return wants[receiver]
 
         for position, event in enumerate(enabled):
             receiver = EVERYTHING if self.total else event.receiver
             if receiver is None:
+                if overtaking and want(DRIVER) != event.label:
+                    continue
                 held = [r for r in guide.receivers() if (w := want(r)) is not None and w != event.label]
-                for r in held:
-                    self._blocked[r] = None
                 if held:
+                    overtaking = True
+                    first = want(DRIVER)
+                    for r in held:
+                        # Who waits for the driver's next event follows from the driver's own order.
+                        if r == DRIVER or not first or want(r) != first:
+                            self._blocked[r] = None
                     continue
             else:
                 wanted = want(receiver)
-                if wanted is not None and wanted != event.label:
-                    self._blocked[receiver] = None
+                if wanted is None:
+                    if overtaking:
+                        continue
+                elif wanted != event.label:
+                    if not overtaking:
+                        self._blocked[receiver] = None
                     continue
             self._deliver(agenda, position)
             return event
@@ -238,6 +277,8 @@ class GuidedChooser:
     def _rivals(self, agenda: Agenda, receiver: str) -> list[str]:
         if self.total:
             return [e.label for e in agenda.enabled]
+        if receiver == DRIVER:
+            return [e.label for e in agenda.enabled if e.receiver is None]
         return [e.label for e in agenda.enabled if e.receiver == receiver or e.receiver is None]
 
     def _deliver(self, agenda: Agenda, position: int) -> None:
@@ -249,20 +290,35 @@ class GuidedChooser:
             if r in self._blocked:
                 del self._blocked[r]
                 rivals = self._rivals(agenda, r)
-                index = self._count[r] + self._driver
                 value = rivals.index(event.label)
-                if value:
-                    choice = Choice(f"{r}#{index}", value, len(rivals), key_of(rivals), event.label, rivals[0])
-                    self.choices.append(choice)
+                # Value 0 where what was passed over has been called off since, or has become the younger one.
+                over = rivals[0] if value else ""
+                label = f"{r}#{self._count[r] + self._driver}"
+                self._choices.append(Choice(label, value, len(rivals), key_of(rivals), event.label, over))
         del agenda.enabled[position]
         self.log.append((receiver, event.label))
         if receiver is None:
-            for r in guide.receivers():
+            for r in list(guide.receivers()):
                 guide.met(r, self._count[r] + self._driver)
             self._driver += 1
         else:
             guide.met(receiver, self._count[receiver] + self._driver)
             self._count[receiver] += 1
+
+    @property
+    def choices(self) -> list[Choice]:
+        """What is not the default, so far.
+
+        A receiver that is held now and whose turn has not come: were this the end, nothing more arrives there.
+        """
+        ends: list[Choice] = []
+        for r in sorted(self._blocked):
+            assert self._agenda is not None
+            rivals = self._rivals(self._agenda, r)
+            label = f"{r}#{self._count[r] + self._driver}"
+            over = rivals[0] if rivals else ""
+            ends.append(Choice(label, len(rivals), len(rivals) + 1, key_of([*rivals, THE_END]), THE_END, over))
+        return [*self._choices, *ends]
 
     def stuck(self, agenda: Agenda) -> bool:
         """Everything enabled is held.  Lets go of the oldest event, or says how the run differs.
@@ -285,7 +341,8 @@ class GuidedChooser:
                 continue
             if guide.strict:
                 rivals = self._rivals(agenda, receiver)
-                raise Diverged(f"{receiver}#{index}", describe_want(guide, receiver, index, wanted), ", ".join(rivals), event.where)
+                expected = describe_want(guide, receiver, index, wanted)
+                raise Diverged(f"{receiver}#{index}", expected, ", ".join(rivals), event.where)
             guide.skip(receiver, index)
             return True
         raise SimulatorError(f"nothing holds {event.label}, and yet it was not picked")

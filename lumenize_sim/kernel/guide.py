@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lumenize_sim.kernel.choice import Choice, key_of
-from lumenize_sim.kernel.chooser import Diverged
+from lumenize_sim.kernel.chooser import DRIVER, THE_END
 
 __all__ = ["OrderGuide", "TapeGuide", "orders_of"]
 
@@ -13,7 +13,7 @@ Log = Iterable[tuple[str | None, str]]
 
 
 def orders_of(log: Log) -> dict[str, list[str]]:
-    """The order at each receiver; events of the driver stand in every order.
+    """The order at each receiver; events of the driver stand in every order, and alone in that of `DRIVER`.
 
     A receiver that appears late still has the driver's earlier events in its order,
     because indices count them.
@@ -29,16 +29,29 @@ def orders_of(log: Log) -> dict[str, list[str]]:
             if receiver not in orders:
                 orders[receiver] = list(driver)
             orders[receiver].append(label)
+    if driver:
+        orders[DRIVER] = driver
     return orders
 
 
 class OrderGuide:
-    """Follows whole orders, lets go of what does not come, and ends where the orders end."""
+    """Follows orders per receiver and lets go of what does not come.
+
+    Args:
+        orders: by receiver, with the driver's events in each (see `orders_of`).
+        late: messages that are late, label to microseconds.
+        whole: they are the orders of a whole run: what is not in them comes after
+            all that is.  Otherwise each receiver goes on by default where its order ends.
+    """
 
     strict = False
 
-    def __init__(self, orders: Mapping[str, Sequence[str]], late: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, orders: Mapping[str, Sequence[str]], late: Mapping[str, int] | None = None, *, whole: bool = True
+    ) -> None:
         self._orders = {receiver: list(order) for receiver, order in orders.items()}
+        self._driver = self._orders.get(DRIVER, [])
+        self._left = sum(map(len, self._orders.values())) if whole else 0
         self.late: Mapping[str, int] = dict(late or {})
         self.skipped: list[tuple[str, str]] = []
 
@@ -47,27 +60,33 @@ class OrderGuide:
         return list(self._orders)
 
     def want(self, receiver: str, index: int, candidates: Callable[[], list[str]]) -> str | None:
-        """The label at this place of the order."""
-        order = self._orders.get(receiver)
-        if order is None:
-            return None
-        return order[index] if index < len(order) else None
+        """The label at this place of the order; behind the end of a whole run's order, nothing yet."""
+        order = self._orders.get(receiver, self._driver)
+        if index < len(order):
+            return order[index]
+        return "" if self._left > 0 else None
 
     def skip(self, receiver: str, index: int) -> None:
         """Leave the wanted label out."""
-        order = self._orders[receiver]
+        order = self._orders.get(receiver, self._driver)
+        if index >= len(order):
+            self._left = 0
+            return
         self.skipped.append((receiver, order[index]))
         del order[index]
+        self._left -= 1
 
     def met(self, receiver: str, index: int) -> None:
-        """Nothing to do: orders are read by index."""
+        """One label less to come."""
+        if index < len(self._orders.get(receiver, ())):
+            self._left -= 1
 
 
 class TapeGuide:
     """Follows the sparse choices of a tape.
 
     Strict: a receiver with a choice is held until its candidates have the bound and
-    the key of that choice; then the event at the chosen value comes first.
+    the key of that choice; then the event that was picked comes first.
     Lenient (``strict=False``): candidates are matched by the label of the picked
     event only, and what does not come is left out.
     """
@@ -99,17 +118,18 @@ class TapeGuide:
             return choice.pick
         named = self._named.get((receiver, index))
         if named is None:
+            # More candidates than there were may become fewer: another actor may call one off.
             labels = candidates()
-            if len(labels) < choice.bound:
+            if len(labels) != choice.bound or key_of(labels) != choice.key:
                 return ""
-            if len(labels) > choice.bound or key_of(labels) != choice.key:
-                raise Diverged(choice.label, self.describe(receiver, index), ", ".join(labels) or "nothing")
-            named = self._named[receiver, index] = labels[choice.value]
+            named = self._named[receiver, index] = choice.pick
         return named
 
     def describe(self, receiver: str, index: int) -> str:
         """The choice in words."""
         choice = self._choices[receiver][index]
+        if choice.pick == THE_END:
+            return f"nothing more to arrive before {choice.over}"
         return f"{choice.pick} to come first of {choice.bound} (key {choice.key:08x})"
 
     def skip(self, receiver: str, index: int) -> None:
