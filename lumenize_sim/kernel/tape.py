@@ -143,7 +143,7 @@ class Tape:
                 log=tuple((None if actor is None else _text(actor), _text(label)) for actor, label in data["log"]),
                 versions={_text(k): _text(v) for k, v in data["versions"].items()},
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             what = f"{type(error).__name__}: {error}"
             raise UsageError(f"{name} is a damaged tape ({what}): copy it again, or explore anew.") from None
 
