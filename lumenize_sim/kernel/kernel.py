@@ -297,6 +297,8 @@ class Kernel:
 
     async def _loop(self) -> None:
         agenda, chooser, queue = self.agenda, self.chooser, self.queue
+        assert self._nursery is not None
+        cancelled = self._nursery.cancel_scope
         while self.ending is None:
             if self._interrupted():
                 return
@@ -330,7 +332,8 @@ class Kernel:
             while True:
                 if queue.ready:
                     await trio.lowlevel.cancel_shielded_checkpoint()
-                    if self._interrupted():
+                    if self._interrupted() or cancelled.cancel_called:
+                        # Cancelled here only by an error that escaped from a task; the nursery raises it.
                         return
                     if queue.overrun:
                         break
