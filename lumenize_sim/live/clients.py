@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -32,7 +32,7 @@ async def connect_client(
     instance_name: str | None = None,
     wait: bool = True,
     **config: Any,
-) -> AsyncIterator[C]:
+) -> AsyncGenerator[C, None]:
     """A client of ``client_class``, connected unless ``wait`` is False; disconnected when the block ends.
 
     Its methods may be called from any task of the same Trio run.  They run at once, between

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
 from heapq import heappop, heappush
@@ -47,9 +47,11 @@ class Actor(Protocol):
     @property
     def gone(self) -> bool:
         """Nothing arrives here any more."""
+        ...
 
     def end_turn(self) -> bool:
         """No task of the turn can go on.  True when the actor has begun its next turn already."""
+        ...
 
     def break_off(self, error: Exception) -> None:
         """A turn went wrong beyond what its own code could hear: this instance ends."""
@@ -290,7 +292,7 @@ _current: trio.lowlevel.RunVar[Loop | None] = trio.lowlevel.RunVar("lumenize_sim
 
 
 @asynccontextmanager
-async def running_loop() -> AsyncIterator[Loop]:
+async def running_loop() -> AsyncGenerator[Loop, None]:
     """The loop of this Trio run; made by whoever comes first, who at the end waits for the others to leave."""
     shared = _current.get()
     if shared is not None and not shared.closed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -272,7 +272,7 @@ async def serve_app(
     secret: str | None = None,
     hibernate_after_s: float = HIBERNATE_AFTER_S,
     evict_after_s: float = EVICT_AFTER_S,
-) -> AsyncIterator[LiveServer]:
+) -> AsyncGenerator[LiveServer, None]:
     """Serve ``app`` for as long as the block runs.
 
     Args:

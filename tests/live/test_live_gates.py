@@ -108,6 +108,25 @@ class Counter(LumenizeDO):
             ENDED.append(name)
 
     @mesh
+    async def hold_up(self) -> None:
+        """Others wait at the gate for as long as this section lasts."""
+
+        async def section() -> None:
+            ENDED.append("section")
+            await trio.sleep_forever()
+
+        self.ctx.block_concurrency_while(section)
+        try:
+            await trio.sleep(0)  # noqa: ASYNC115 - a timer, which ends the turn
+        finally:
+            ENDED.append("held up")
+
+    @mesh
+    async def press_ctrl_c(self) -> None:
+        await trio.sleep(0)  # noqa: ASYNC115 - a timer, which ends the turn
+        raise KeyboardInterrupt
+
+    @mesh
     def give_up(self) -> None:
         self.ctx.abort("enough")
 
@@ -229,6 +248,45 @@ async def test_a_turn_that_never_ends_is_broken_off_by_name(caplog: pytest.LogCa
                 await alice.ask("spin")
             assert await alice.ask("value") == 0
     assert next(r.message for r in caplog.records if r.levelname == "ERROR") == "COUNTER/c1 broke off"
+
+
+async def test_what_waits_at_the_gate_at_the_end_ends() -> None:
+    """A wake-up that was held back for a critical section never goes on; its task ends."""
+    ENDED.clear()
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        alice.ask("hold_up")
+        await until(lambda: ENDED == ["section"], "the section has begun")
+    assert ENDED == ["section", "held up"]
+
+
+async def test_ctrl_c_in_a_handler_ends_the_server() -> None:
+    """It is for the person at the keyboard, and no answer to the caller."""
+    heard = False
+    try:
+        async with serve_app(APP, port=0) as server, tab(server) as alice:
+            alice.ask("press_ctrl_c")
+            await trio.sleep_forever()
+    except* KeyboardInterrupt:
+        heard = True
+    assert heard
+
+
+async def test_a_client_that_spins_is_broken_off_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Its tasks end; others on the same loop do not notice."""
+
+    async def spin() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+
+    async with serve_app(APP, port=0) as server, tab(server) as alice, tab(server, "bob") as bob:
+        server.machines.loop.queue.turn_limit = 2_000
+        bob._host.spawn(bob._owner, spin)
+        with trio.fail_after(5):
+            bob.ask("value")
+            bob._host.set_timer(bob._owner, 0.0, lambda: bob._host.spawn(bob._owner, spin))
+            await until(lambda: "bob.tab1 broke off" in caplog.text, "bob is broken off")
+            assert await alice.ask("value") == 0
+            assert bob._owner.dead
 
 
 async def test_what_waits_at_the_end_ends() -> None:

@@ -75,14 +75,14 @@ def test_serve_tells_a_person_where_and_stops_quietly_when_terminated() -> None:
     """URL, storage, and how to get a token; exit code 0 for a service manager."""
     with served(str(SCENARIO), "--port", "0") as process:
         assert process.stdout is not None
-        first = process.stdout.readline()
+        first, storage, token = (process.stdout.readline() for _ in range(3))
         assert first.startswith("serving COUNTER, ")
         assert " at http://127.0.0.1:" in first
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=8)
-        assert "storage: in memory" in out
-        assert "--print-token SUB" in out
-        assert (process.returncode, err) == (0, "")
+        assert "storage: in memory" in storage
+        assert "--print-token SUB" in token
+        assert (process.returncode, out, err) == (0, "", "")
 
 
 def test_apps_are_found_by_file_and_name(tmp_path: Path) -> None:

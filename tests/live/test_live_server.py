@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -155,7 +155,7 @@ def protocols_of(server: LiveServer) -> list[str]:
 
 
 @asynccontextmanager
-async def socket(server: LiveServer, path: str, protocols: list[str] | None = None) -> AsyncIterator[Any]:
+async def socket(server: LiveServer, path: str, protocols: list[str] | None = None) -> AsyncGenerator[Any, None]:
     """A bare web socket; its stream is closed in any case, which trio-websocket leaves to others."""
     port = int(server.url.rpartition(":")[2])
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream, trio.open_nursery() as nursery:
