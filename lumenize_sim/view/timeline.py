@@ -20,34 +20,44 @@ def timeline(
     max_events: int = 200,
     highlight: Iterable[int] = (),
     actors: Iterable[str] | None = None,
+    detail: bool = False,
 ) -> str:
     """Swim lanes as plain text, at most ``width`` characters wide where the actors leave room for that.
 
-    A message stands in its sender's lane where it leaves (``to ▸ text``) and in its receiver's where it arrives
-    (``▸ text``).  ``actors`` picks lanes and their order.
+    A message stands in its sender's lane where it leaves (``text ▸ to``) and in its receiver's where it arrives
+    (``▸ text``); on one line where nothing happened in between.  ``actors`` picks lanes and their order, by the
+    actors' own names or those shown.  ``detail`` shows what is left out as noise otherwise.
     """
     chosen = None if actors is None else list(actors)
-    tale = story(trace, max_events=max_events, highlight=highlight, only=chosen)
-    lanes = list(tale.participants) if chosen is None else chosen
+    tale = story(trace, max_events=max_events, highlight=highlight, only=chosen, detail=detail)
+    lanes = list(tale.participants if chosen is None else dict.fromkeys(map(tale.cast.name, chosen)))
     if not lanes:
         return "nothing to show"
     wide = max(_NARROWEST, (width - _TIME) // len(lanes) - 3)
     rows = [(_line("time", lanes, wide)), "─" * _TIME + ("─┼─" + "─" * wide) * len(lanes)]
-    for _, index, leaving in sorted(_moments(tale)):
+    moments = sorted(_moments(tale))
+    for place, (_, index, leaving) in enumerate(moments):
         if not leaving and index in tale.gaps:
             rows.append(f"… {tale.gaps[index]} more steps …")
         step = tale.steps[index]
+        mark = f"*{step.hot} " if step.hot else ""
+        time = mark + milliseconds(step.sent_us if isinstance(step, Arrow) and leaving else step.t_us)
+        if isinstance(step, Note) and not step.actor:
+            rows.append(f"{time.rjust(_TIME)[:_TIME]} │ {'; '.join(step.lines)}")
+            continue
         cells = dict.fromkeys(lanes, "")
         if isinstance(step, Note):
-            text = "; ".join(step.lines)
-            cells[step.actor] = f"⚡ {text}" if step.tone == "fault" else text
+            cells[step.actor] = "; ".join(step.lines)
         elif leaving or step.arrived is None:
             cells[step.source] = f"{'✗ ' if step.lost else ''}{step.text} ▸ {step.target}"
+            if leaving and moments[place + 1][1] == index and step.source != step.target:
+                continue
         else:
-            cells[step.target] = f"▸ {step.text}"
-        mark = f"*{step.hot} " if step.hot else ""
-        time = step.sent_us if isinstance(step, Arrow) and leaving else step.t_us
-        rows.append(_line(mark + milliseconds(time), [cells[lane] for lane in lanes], wide))
+            straight = place > 0 and moments[place - 1][1:] == (index, True) and step.source != step.target
+            if straight:
+                cells[step.source] = f"{step.text} ▸ {step.target}"
+            cells[step.target] = f"▸ {'✗ nobody waits: ' if step.unheard else ''}{step.text}"
+        rows.append(_line(time, [cells[lane] for lane in lanes], wide))
     if len(tale.steps) in tale.gaps:
         rows.append(f"… {tale.gaps[len(tale.steps)]} more steps …")
     return "\n".join(row.rstrip() for row in rows)

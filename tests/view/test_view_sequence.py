@@ -71,42 +71,45 @@ def test_mermaid_draws_messages_where_they_arrive() -> None:
         sequence_diagram(trace, highlight=hot)
         == """sequenceDiagram
     participant p0 as alice
-    participant p1 as GATEWAY/alice
-    participant p2 as COUNTER/c1
-    participant p3 as RATES
-    participant p4 as bob
-    participant p5 as GATEWAY/bob
-    participant p6 as driver
+    participant p1 as gateway alice
+    participant p2 as bob
+    participant p3 as gateway bob
+    participant p4 as COUNTER/c1
+    participant p5 as RATES
     Note over p0: #35;1 click
     p0-)p1: increment()
-    p1->>p2: increment()
+    p1->>p4: increment()
     rect rgba(240, 150, 30, 0.25)
-        Note over p2: racing 1 – read n
+        Note over p4: (1) read n
     end
-    p2->>p3: current(#34;a#59;b#34;, 1)
-    Note over p4: #35;1 click
-    p4-)p5: increment()
-    p5->>p2: increment()
-    p2->>p3: current(#34;a#59;b#34;, 1)
-    p3-->>p2: 1
+    p4->>p5: current(#34;a#59;b#34;, 1)
+    Note over p2: #35;1 click
+    p2-)p3: increment()
+    p3->>p4: increment()
+    p4->>p5: current(#34;a#59;b#34;, 1)
+    p5-->>p4: 1
     rect rgba(240, 150, 30, 0.25)
-        Note over p2: racing 2 – ✎ n = 1
+        Note over p4: (2) ✎ n = 1 ✓
     end
-    Note over p2: ✎ write m
-    Note over p2: ✓ commit
-    p2-->>p5: 1
-    p5-)p4: result
-    p3-->>p2: 1
-    Note over p2: ✎ n = 1<br/>write m
-    Note over p2: ✓ commit
-    p2-->>p1: 1
+    Note over p4: ✎ m ✓
+    p4-->>p3: 1
+    p3-)p2: result
+    p5-->>p4: 1
+    Note over p4: ✎ n = 1 ✓<br/>✎ m ✓
+    p4-->>p1: 1
     p1-)p0: result
-    Note over p3: ⚡ fault disconnect
-    p2-xp3: current() (not delivered)
-    p3--xp2: ConnectionError#58; gone
-    p2-xp3: unheard() (not delivered)
-    Note over p2: ⚡ reset crash
-    Note over p6: ■ verdict#58; AssertionError#58; 1 != 2
+    rect rgba(220, 50, 40, 0.2)
+        Note over p5: ⚡ socket cut#58; what leaves here is lost
+    end
+    p4-xp5: current() (not delivered)
+    p5--xp4: ConnectionError#58; gone
+    p4-xp5: unheard() (not delivered)
+    rect rgba(220, 50, 40, 0.2)
+        Note over p4: ⚡ crashed#58; memory, sockets, unflushed writes lost
+    end
+    rect rgba(220, 50, 40, 0.2)
+        Note over p0,p5: ✗ failed#58; AssertionError#58; 1 != 2
+    end
 """
     )
 
@@ -191,7 +194,7 @@ def test_long_traces_are_cut_around_the_highlights() -> None:
 
 def test_gap_spans_all_participants() -> None:
     trace = lost_update()
-    assert "Note over p0,p6: … " in sequence_diagram(trace, highlight=(trace.events[-1].n,), max_events=20)
+    assert "Note over p0,p5: … " in sequence_diagram(trace, highlight=(trace.events[-1].n,), max_events=20)
 
 
 def test_nothing_to_show_is_said() -> None:
@@ -237,16 +240,17 @@ def test_call_tree_nests_calls_below_the_strand_that_made_them() -> None:
         == """\
 [0 ms] alice  #1 click  → ok (+0 ms)
 └─ [0 ms] alice → COUNTER/c1  increment()  … no answer
-   ├─ [1.5 ms] GATEWAY/alice → COUNTER/c1  increment()  → 1 (+1.5 ms)
-   │  └─ [1.5 ms] COUNTER/c1 → RATES  current("a;b", 1)  → 1 (+0 ms)
-   └─ [3 ms] alice  #2 on_count
+   └─ [1.5 ms] alice → COUNTER/c1  increment()  → 1 (+1.5 ms)
+      └─ [1.5 ms] COUNTER/c1 → RATES  current("a;b", 1)  → 1 (+0 ms)
 [1.5 ms] bob  #1 click  → ok (+0 ms)
 └─ [1.5 ms] bob → COUNTER/c1  increment()  … no answer
-   ├─ [3 ms] GATEWAY/bob → COUNTER/c1  increment()  → 1 (+0 ms)
-   │  └─ [3 ms] COUNTER/c1 → RATES  current("a;b", 1)  → 1 (+0 ms)
-   └─ [3 ms] bob  #2 on_count
+   └─ [3 ms] bob → COUNTER/c1  increment()  → 1 (+0 ms)
+      └─ [3 ms] COUNTER/c1 → RATES  current("a;b", 1)  → 1 (+0 ms)
+[8 ms] RATES  ⚡ socket cut: what leaves here is lost
 [8 ms] COUNTER/c1 → RATES  current()  ✗ ConnectionError: gone (+0 ms)
-[8 ms] COUNTER/c1 → RATES  unheard()  … not delivered"""
+[8 ms] COUNTER/c1 → RATES  unheard()  … not delivered
+[8 ms] COUNTER/c1  ⚡ crashed: memory, sockets, unflushed writes lost
+[8 ms] ✗ failed  AssertionError: 1 != 2"""
     )
 
 
@@ -262,8 +266,9 @@ def test_call_after_an_await_is_a_sibling_of_the_awaited_one() -> None:
     (root,) = call_forest(recorder.close())
     assert [str(child) for child in root.children] == [
         "[0 ms] A → B  one()  → ok (+0 ms)",
-        "[0 ms] A → B  two()  → ok (+0 ms)",
+        "[0 ms] A → B  two()  … not delivered",
     ]
+    assert [str(below) for below in root.children[1].children] == ["[0 ms] net  ⚡ fault cut"]
     assert str(root) == "[0 ms] A  alarm #1 alarm"
 
 
@@ -295,15 +300,14 @@ def test_timeline_has_a_lane_per_actor_and_fits() -> None:
     assert [cell.strip() for cell in lines[0].split("│")] == [
         "time",
         "alice",
-        "GATEWAY/alice",
+        "gateway alice",
+        "bob",
+        "gateway bob",
         C,
         "RATES",
-        "bob",
-        "GATEWAY/bob",
-        "driver",
     ]
     assert any("*1" in line and "read n" in line for line in lines)
-    assert any("⚡ reset crash" in line for line in lines)
+    assert any("⚡ crashed" in line for line in lines)
     assert any("✗ current() ▸" in line for line in lines)
 
 
