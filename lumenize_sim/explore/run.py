@@ -95,7 +95,9 @@ class Run:
         from lumenize_sim.view.notebook import mimebundle
 
         found = self.explanation if self.outcome.failed else None
-        return mimebundle(self.trace, highlight=(found.first.n, found.second.n) if found is not None else ())
+        if found is None:
+            return mimebundle(self.trace)
+        return mimebundle(self.trace, highlight=(found.first.n, found.second.n), caption=found.message)
 
     def __repr__(self) -> str:
         return f"<Run of {self.scenario.name}: {self.outcome.kind}, {self.outcome.events} events, digest {self.digest[:12]}>"
