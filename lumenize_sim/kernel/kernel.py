@@ -217,6 +217,8 @@ class Kernel:
 
     def interrupt(self, error: BaseException) -> None:
         """Ctrl-C or a broken-off turn reached node code: stop as soon as the kernel runs."""
+        if isinstance(error, BaseExceptionGroup) and _has_interrupt(error):
+            error = KeyboardInterrupt()  # the nursery of a handler has wrapped it
         if self._interrupt is None:
             self._interrupt = error
 

@@ -96,6 +96,14 @@ class Target(DurableObject):
             nursery.start_soon(child)
             await trio.sleep_forever()
 
+    async def abort_in_nursery_body(self) -> None:
+        async with trio.open_nursery():
+            self.ctx.abort("nursery")
+
+    async def interrupt(self) -> None:
+        async with trio.open_nursery():
+            raise KeyboardInterrupt
+
     def abort_error(self) -> None:
         self.ctx.abort(TypeError("e1"))
 
@@ -458,15 +466,26 @@ def test_an_abort_reason_that_is_an_error_becomes_its_text(passes: Any) -> None:
     passes(drive, TARGET=Target)
 
 
-def test_an_abort_in_a_nursery_ends_the_instance_too(passes: Any) -> None:
+@pytest.mark.parametrize("method", ["abort_in_nursery", "abort_in_nursery_body"])
+def test_an_abort_in_a_nursery_ends_the_instance_too(passes: Any, method: str) -> None:
     """LC-32: the nursery wraps what unwinds it."""
 
     async def drive(world: World) -> None:
-        error = await error_of(world.env.TARGET.get_by_name("t").abort_in_nursery())
+        error = await error_of(world.env.TARGET.get_by_name("t").call(method))
         assert str(error) == "nursery"
         assert await world.env.TARGET.get_by_name("t").get_memory() == 0
 
     passes(drive, TARGET=Target)
+
+
+def test_ctrl_c_in_a_handler_ends_the_run(passes: Any) -> None:
+    """Whoever presses it means the run, not the handler."""
+
+    async def drive(world: World) -> None:
+        await world.env.TARGET.get_by_name("t").interrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        passes(drive, TARGET=Target)
 
 
 def test_a_throw_resets_where_that_is_asked_for(passes: Any) -> None:

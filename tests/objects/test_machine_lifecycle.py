@@ -87,7 +87,8 @@ class Room(DurableObject):
             ws.send(message + b"!")
         Room.log.append(f"end {message!r}")
 
-    def web_socket_close(self, ws: Any, code: int, reason: str, was_clean: bool) -> None:
+    async def web_socket_close(self, ws: Any, code: int, reason: str, was_clean: bool) -> None:
+        await self.ctx.storage.get("x")
         Room.log.append(("close", code, reason, was_clean, len(self.ctx.get_web_sockets()), ws.ready_state))
         if was_clean and code != 1005:
             ws.close(code, reason)

@@ -398,6 +398,20 @@ def test_a_busy_object_is_not_evicted(passes: Any) -> None:
     passes(drive, plan=SLOW, W=Writer, LOG=Log)
 
 
+def test_an_object_is_idle_when_its_last_write_is_durable(passes: Any) -> None:
+    """LC-14: and hibernates ten seconds later, though no turn follows."""
+
+    async def drive(world: World) -> None:
+        call = world.env.W.get_by_name("w").write()
+        await world.advance(29)
+        assert call.done
+        assert world.object("W", "w").in_memory
+        await world.advance(2)
+        assert not world.object("W", "w").in_memory
+
+    passes(drive, plan={fault_label("slow-flush", "W/w", 0): 3}, W=Writer, LOG=Log)
+
+
 def test_violated_constraints_reset_at_the_end_of_the_turn(passes: Any) -> None:
     """OG-31."""
 
