@@ -166,8 +166,8 @@ class ObjectHostOf:
         return later
 
     def record_access(self, kind: str, key: str, strand: Any) -> None:
-        """One access to storage, with the line of the app that makes it; the mesh's own entries are no news."""
-        if key.startswith("__lmz_"):
+        """One access to storage, with the line of the app that makes it; that a node reads its own name is no news."""
+        if kind == "get" and key.startswith("__lmz_"):
             return
         op = _OPS[kind]
         data = {"key": key, "op": kind, "store": "sql" if kind.startswith("sql") else "kv", "strand": strand.event if strand else ""}
