@@ -1,8 +1,9 @@
 """The one place that touches Trio's private parts, and the check that they are as expected.
 
-Three attributes of the running `Runner` are replaced for the time of one simulated run:
+Four attributes of the running `Runner` are replaced for the time of one simulated run:
 ``runq`` (see `runqueue`), ``deadlines`` (equal deadlines would fire in the order of
-object addresses; ours become timers of the kernel) and the class of the runner
+object addresses; ours become timers of the kernel), ``io_manager`` (a simulated run does
+no I/O, so most ticks need not ask the system for any) and the class of the runner
 itself, by a subclass without fields that refuses what cannot be made deterministic.
 `check_trio` looks at the installed Trio before the first run and says by name what
 has changed if this module must be revised.
@@ -134,6 +135,28 @@ class VirtualClock(trio.abc.Clock):
         return 0.0 if self._on_stuck() else 86_400.0
 
 
+class _SeldomAsked:
+    """Trio's I/O manager, asked for events only now and then while tasks are runnable.
+
+    What still comes that way is Ctrl-C in code that Trio protects from it.
+    """
+
+    __slots__ = ("_asked", "_manager")
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+        self._asked = 0
+
+    def get_events(self, timeout: float) -> Any:
+        self._asked += 1
+        if timeout or not self._asked % 64:
+            return self._manager.get_events(timeout)
+        return []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._manager, name)
+
+
 class _RefusingRunner(_run.Runner):
     __slots__ = ()
 
@@ -161,7 +184,7 @@ def check_trio() -> None:
         SimulatorError: naming the part that has changed.
     """
     fields = {a.name for a in _run.Runner.__attrs_attrs__}
-    missing = {"runq", "deadlines", "waiting_for_idle", "system_nursery", "tasks"} - fields - set(dir(_run.Runner))
+    missing = {"runq", "deadlines", "io_manager", "waiting_for_idle", "system_nursery", "tasks"} - fields - set(dir(_run.Runner))
     problems = [f"Runner has no {name}" for name in sorted(missing)]
     source = inspect.getsource(_run.unrolled_run)
     problems += [
@@ -192,9 +215,12 @@ def take_over(queue: RunQueue, deadlines: Deadlines) -> Callable[[], None]:
     queue.idle = runner.waiting_for_idle
     runner.runq = queue  # type: ignore[assignment]  # Trio only needs what RunQueue offers
     runner.deadlines = deadlines  # type: ignore[assignment]  # as above
+    manager = runner.io_manager
+    runner.io_manager = _SeldomAsked(manager)  # type: ignore[assignment]  # as above
     runner.__class__ = _RefusingRunner
 
     def give_back() -> None:
+        runner.io_manager = manager
         runner.__class__ = _run.Runner
 
     return give_back

@@ -159,10 +159,16 @@ class FreeSeat:
 
     def post_at(self, label: str, due_us: int, fire: Callable[[], None], background: bool) -> TimerHandle:
         """A later event of this owner."""
-        kernel = self.world.kernel
-        event = Event(label, self, fire, receiver=self.receiver, background=background)
-        kernel.post_at(event, due_us)
-        return _Handle(kernel, event)
+        world = self.world
+        cause = world.cause
+
+        def caused() -> None:
+            world.cause = cause
+            fire()
+
+        event = Event(label, self, caused, receiver=self.receiver, background=background)
+        world.kernel.post_at(event, due_us)
+        return _Handle(world.kernel, event)
 
     def deadline(self, due_us: int, expire: Callable[[], None]) -> TimerHandle:
         """A cancel scope's deadline."""
