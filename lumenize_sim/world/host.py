@@ -240,10 +240,12 @@ _OPS = {"get": "read", "list": "read", "sql-read": "read", "put": "write", "sql-
 
 
 def app_line() -> str | None:
-    """``file.py:line`` of the innermost frame that is neither ours nor Trio's."""
+    """``file.py:line`` of the innermost frame that is neither ours nor Trio's; ``None`` where the app did not ask for it."""
     frame: Any = sys._getframe(2)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
+        if module.startswith("lumenize_sim.kernel."):
+            return None  # whoever called `simulate` has nothing to do with it
         if not module.startswith(("lumenize_sim.", "trio.", "contextvars")):
             return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
         frame = frame.f_back
