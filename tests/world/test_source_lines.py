@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lumenize_sim import LumenizeClient, LumenizeDO, Mesh, World, mesh, scenario, simulate
 
 
@@ -30,6 +32,7 @@ async def one_line(world: World) -> None:
 def test_a_line_of_the_app_is_named_and_a_frame_below_the_kernel_never() -> None:
     own = __file__.rpartition("/")[2]
     found = {(event.kind, event.get("key")): event.where for event in simulate(one_line).trace}
-    assert found["write", "line"] == f"{own}:15"
+    writes = 1 + Path(__file__).read_text().splitlines().index('        self.ctx.storage.kv.put("line", line)')
+    assert found["write", "line"] == f"{own}:{writes}"
     assert found["write", "__lmz_do_binding_name"] is None
     assert {where.rpartition(":")[0] for where in found.values() if where is not None} == {own}
