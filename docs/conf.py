@@ -9,12 +9,11 @@ release = version = installed_version("lumenize_sim")
 
 extensions = [
     "myst_nb",
-    "sphinx.ext.apidoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build", "decisions/template.md", "reference/api/modules.rst"]
+exclude_patterns = ["_build", "decisions/template.md"]
 
 html_theme = "furo"
 html_title = f"lumenize_sim {release}"
@@ -23,19 +22,10 @@ myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # `make notebooks` runs them; here they are shown as they were saved
 
-# The reference of every module is written anew by each build, so that no module is forgotten.
-apidoc_modules = [
-    {
-        "path": "../lumenize_sim",
-        "destination": "reference/api",
-        "separate_modules": True,
-        "module_first": True,
-        "max_depth": 1,
-        "automodule_options": {"members", "show-inheritance"},
-    }
-]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
 default_role = "code"  # in docstrings a single backtick is a name, as in Markdown
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

@@ -196,7 +196,7 @@ class Document:
                 return match.group()
             name = Path(match.group())
             written = sorted(
-                (self.folder / name.parent).glob(f"{name.name[:-13]}-????????.tape"), key=lambda p: p.stat().st_mtime_ns
+                (self.folder / name.parent).glob(f"{name.name[:-14]}-????????.tape"), key=lambda p: p.stat().st_mtime_ns
             )
             return str(written[-1].relative_to(self.folder)) if written else match.group()
 
