@@ -194,8 +194,8 @@ class Guide(Protocol):
         """The wanted event will not come: go on without it."""
         ...
 
-    def met(self, receiver: str, index: int) -> None:
-        """Arrival ``index`` at ``receiver`` has happened."""
+    def met(self, receiver: str, index: int) -> bool:
+        """Arrival ``index`` at ``receiver`` happens.  True where it must become a choice again."""
         ...
 
 
@@ -286,23 +286,21 @@ class GuidedChooser:
         receiver = EVERYTHING if self.total else event.receiver
         guide = self.guide
         assert guide is not None
-        for r in list(self._blocked) if receiver is None else [receiver]:
-            if r in self._blocked:
-                del self._blocked[r]
+        for r in dict.fromkeys((*guide.receivers(), *self._blocked)) if receiver is None else [receiver]:
+            index = self._count[r] + self._driver
+            chosen = guide.met(r, index)
+            if r in self._blocked or chosen:
+                self._blocked.pop(r, None)
                 rivals = self._rivals(agenda, r)
                 value = rivals.index(event.label)
                 # Value 0 where what was passed over has been called off since, or has become the younger one.
                 over = rivals[0] if value else ""
-                label = f"{r}#{self._count[r] + self._driver}"
-                self._choices.append(Choice(label, value, len(rivals), key_of(rivals), event.label, over))
+                self._choices.append(Choice(f"{r}#{index}", value, len(rivals), key_of(rivals), event.label, over))
         del agenda.enabled[position]
         self.log.append((receiver, event.label))
         if receiver is None:
-            for r in list(guide.receivers()):
-                guide.met(r, self._count[r] + self._driver)
             self._driver += 1
         else:
-            guide.met(receiver, self._count[receiver] + self._driver)
             self._count[receiver] += 1
 
     @property

@@ -76,10 +76,11 @@ class OrderGuide:
         del order[index]
         self._left -= 1
 
-    def met(self, receiver: str, index: int) -> None:
+    def met(self, receiver: str, index: int) -> bool:
         """One label less to come."""
         if index < len(self._orders.get(receiver, ())):
             self._left -= 1
+        return False
 
 
 class TapeGuide:
@@ -140,10 +141,12 @@ class TapeGuide:
             del self._choices[receiver]
         self.unmet.pop(choice.label, None)
 
-    def met(self, receiver: str, index: int) -> None:
+    def met(self, receiver: str, index: int) -> bool:
         """The choice here, if any, is behind us."""
         choices = self._choices.get(receiver)
-        if choices is not None and index in choices:
-            self.unmet.pop(choices.pop(index).label, None)
-            if not choices:
-                del self._choices[receiver]
+        if choices is None or index not in choices:
+            return False
+        self.unmet.pop(choices.pop(index).label, None)
+        if not choices:
+            del self._choices[receiver]
+        return self.strict
