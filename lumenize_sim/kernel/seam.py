@@ -301,9 +301,13 @@ def unwind(task: trio.lowlevel.Task, error: BaseException) -> bool:
     """Have ``error`` raised in ``task`` in place of whatever it waits for or was about to hear.
 
     Returns whether it was runnable already, in some queue of the caller's, which must admit it.  One
-    that waits is rescheduled here; one that waits for its children goes on when they have ended.
+    that waits is rescheduled here; one that waits for its children goes on when they have ended.  One
+    that has not begun is left to find out by itself: nothing could be caught in it yet, and what it was
+    to await would be reported as never awaited.
     """
     if task._next_send_fn is not None:
+        if inspect.getcoroutinestate(task.coro) == inspect.CORO_CREATED:
+            return True
         task._next_send_fn = task.coro.throw
         task._next_send = error  # as Trio itself does for a task that misbehaves
         return True

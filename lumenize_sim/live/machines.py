@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Final
 
+import trio
+
 from lumenize_sim.live.calls import Calls
 from lumenize_sim.live.files import Files
 from lumenize_sim.live.loop import NOBODY, Loop
@@ -16,7 +18,7 @@ from lumenize_sim.objects.host import Host, TimerHandle
 from lumenize_sim.objects.ids import DurableObjectId, id_from_name
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.storage import ConnectionPool
-from lumenize_sim.objects.strand import Owner
+from lumenize_sim.objects.strand import Owner, strand_var
 
 __all__ = ["EVICT_AFTER_S", "HIBERNATE_AFTER_S", "MachineHost", "Machines"]
 
@@ -181,8 +183,12 @@ class MachineHost:
         self.loop.start(context, self._counted, (async_fn, args))
 
     async def _counted(self, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        strand = strand_var.get()
         try:
-            await async_fn(*args)
+            with trio.CancelScope() as scope:
+                if strand is not None and strand.owner.dead:
+                    scope.cancel()
+                await async_fn(*args)
         except BaseException as error:
             self.loop.let_end(error)
         finally:

@@ -125,7 +125,10 @@ class FreeSeat:
 
     async def _guarded(self, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
-            await async_fn(*args)
+            with trio.CancelScope() as scope:
+                if self.owner.dead:
+                    scope.cancel()
+                await async_fn(*args)
         except Exception as error:
             self.failed(getattr(async_fn, "__qualname__", "task"), error)
         except BaseException as error:

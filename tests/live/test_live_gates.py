@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from lumenize_sim.live import LiveServer, connect_client, serve_app
+from lumenize_sim.live.loop import running_loop
 from lumenize_sim.mesh import LumenizeClient, LumenizeDO, LumenizeWorker, Mesh, mesh
 from lumenize_sim.objects import gather
 
@@ -60,6 +62,11 @@ class Counter(LumenizeDO):
             await trio.sleep_forever()
         self.ctx.storage.kv.put("late", True)
         return "late" if scope.cancelled_caught else "in time"
+
+    @mesh
+    async def patient(self) -> None:
+        with trio.fail_after(1000):
+            await self.wait_for_signal()
 
     @mesh
     async def children(self) -> list[str]:
@@ -190,6 +197,33 @@ async def test_a_deadline_in_node_code_comes_through_the_gate() -> None:
             assert await alice.ask("impatient") == "late"
 
 
+async def test_a_deadline_in_node_code_is_a_timer_of_its_owner() -> None:
+    """TM-4: so it keeps its place among the object's timers, and goes with its scope."""
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        loop = server.machines.loop
+
+        def set_timers() -> int:
+            return sum(not e.cancelled and e.actor.name == "COUNTER/c1" for _, _, e in loop._timers)
+
+        with trio.fail_after(5):
+            patient = alice.ask("patient")
+            await until(lambda: set_timers() == 1, "the deadline is a timer")
+            await alice.ask("signal")
+            await patient
+            assert set_timers() == 0
+
+
+async def test_nothing_arrives_after_the_end() -> None:
+    """An event that was under way when the server stopped wakes no object."""
+    arrived: list[str] = []
+    async with running_loop() as loop:
+        async with serve_app(APP, port=0) as server:
+            machine = server.machines.named("COUNTER", "c1")
+        loop.post(machine.host, lambda: arrived.append("late"))  # type: ignore[arg-type]  # the host is the actor
+        await trio.testing.wait_all_tasks_blocked()
+    assert arrived == []
+
+
 async def test_children_of_a_handler_run_first_in_first_out() -> None:
     """The same queue as in simulation: Trio's shuffling acts on one task."""
     async with serve_app(APP, port=0) as server, tab(server) as alice:
@@ -257,6 +291,27 @@ async def test_what_waits_at_the_gate_at_the_end_ends() -> None:
         alice.ask("hold_up")
         await until(lambda: ENDED == ["section"], "the section has begun")
     assert ENDED == ["section", "held up"]
+
+
+async def test_tasks_that_had_not_begun_end_quietly() -> None:
+    """Their client has gone before their first step: they are cancelled at their first checkpoint."""
+    begun: list[str] = []
+
+    async def late(name: str) -> None:
+        begun.append(name)
+        await trio.lowlevel.checkpoint()
+        begun.append("went on")
+
+    async def drive(coroutine: Any) -> None:
+        await coroutine
+
+    async with serve_app(APP, port=0) as server, tab(server) as alice:
+        alice._host.spawn(alice._owner, drive, late("alice"))
+        alice._owner.seat.finish()
+        await until(lambda: begun, "it has begun")
+        async with tab(server, "bob") as bob:
+            assert await bob.ask("value") == 0
+    assert begun == ["alice"]
 
 
 async def test_ctrl_c_in_a_handler_ends_the_server() -> None:
