@@ -65,7 +65,7 @@ class CallNode:
             outcome = str(event.get("outcome", "failed" if event.get("error") else event.label))
             return f"{'✓' if outcome == 'passed' else '✗'} {outcome}"
         if event.kind in _MISHAPS:
-            return f"{who}  ⚡ {fault_text(event)}"
+            return f"{who}  ⚡ {printable(fault_text(event))}"
         if event.kind in ("send", "frame"):
             target = event.get("to") or (self.arrival.actor if self.arrival is not None else "?")
             if event.kind == "frame":
