@@ -63,7 +63,7 @@ class CallNode:
         who = self._name(event.actor)
         if event.kind == "verdict":
             outcome = str(event.get("outcome", "failed" if event.get("error") else event.label))
-            return f"{'✓' if outcome == 'passed' else '✗'} {outcome}"
+            return f"{'✓' if outcome == 'passed' else '✗'} {printable(outcome)}"
         if event.kind in _MISHAPS:
             return f"{who}  ⚡ {printable(fault_text(event))}"
         if event.kind in ("send", "frame"):
