@@ -286,7 +286,7 @@ class GuidedChooser:
         receiver = EVERYTHING if self.total else event.receiver
         guide = self.guide
         assert guide is not None
-        for r in dict.fromkeys((*guide.receivers(), *self._blocked)) if receiver is None else [receiver]:
+        for r in sorted({*guide.receivers(), *self._blocked}) if receiver is None else [receiver]:
             index = self._count[r] + self._driver
             chosen = guide.met(r, index)
             if r in self._blocked or chosen:

@@ -487,7 +487,8 @@ async def crashes(world):
 
 METHODS = [(f"h{{n}}", m) for n, m in enumerate(
     ["forever", "forever", "shielded", "shielded", "swallows", "swallows", "swallows_in_children",
-     "swallows_in_children", "suspended_in_many_ways", "suspended_in_many_ways", "awaits_lost_wake", "awaits_lost_wake", "nursery", "generator",
+     "swallows_in_children", "suspended_in_many_ways", "suspended_in_many_ways",
+     "awaits_lost_wake", "awaits_lost_wake", "nursery", "generator",
      "puts_and_waits", "puts_and_waits", "children", "abandoned_generator"])]
 print(simulate(crashes).outcome.kind)
 for method in ("cancelled_loop", "spin", "spin_in_task"):
