@@ -17,7 +17,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 _spec = importlib.util.spec_from_file_location("lumenize_sim_documents", HERE / "documents.py")
-assert _spec is not None and _spec.loader is not None
+assert _spec is not None
+assert _spec.loader is not None
 documents = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = documents
 _spec.loader.exec_module(documents)
