@@ -12,11 +12,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 COVERAGE := $(BIN)/python -m coverage
 JOBS ?= 2
+TRIOS ?= 0.30.0 0.31.0 0.32.0 0.33.0 0.34.0 0.35.0
 ARGS ?=
 TYPING := $(wildcard tests/typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test versions coverage lint format types bench docs notebooks changelog clean
+.PHONY: help .venv demo test versions trios coverage lint format types bench docs notebooks changelog clean
 
 help: ## this list
 	@grep -E '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## (.*)/\1\t\2/' | \
@@ -68,7 +69,15 @@ versions: .venv ## one tape, one digest, on every supported Python that is insta
 			fi; \
 		done; \
 	done; \
-	$(BIN)/python -m pytest tests/determinism $(ARGS)
+	$(BIN)/python -m pytest tests/determinism tests/kernel/test_trio_in_handlers.py $(ARGS)
+
+# The kernel touches private parts of Trio: every supported release is tried.
+trios: .venv ## the kernel's tests on every supported release of Trio
+	@set -e; for release in $(TRIOS); do \
+		[ -d $(VENV)-trio/$$release ] || $(PIP) --no-deps --target $(VENV)-trio/$$release trio==$$release; \
+		echo "Trio $$release"; \
+		PYTHONPATH=$(VENV)-trio/$$release $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" tests/kernel tests/world $(ARGS); \
+	done
 
 coverage: test ## the same, and fails where less than 95 % of the branches are covered
 	@$(COVERAGE) report --fail-under=95 --format=total
@@ -100,6 +109,6 @@ changelog: .venv ## what the next release's notes would say
 	@$(BIN)/towncrier build --draft
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) $(VENV)-3.* build dist docs/_build docs/reference/api htmlcov .benchmarks .coverage .coverage.* .hypothesis \
+	rm -rf $(VENV) $(VENV)-3.* $(VENV)-trio build dist docs/_build docs/reference/api htmlcov .benchmarks .coverage .coverage.* .hypothesis \
 		.lumenize .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
