@@ -164,7 +164,8 @@ def test_two_processes_with_different_hash_seeds_agree(digests: str) -> None:
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_python_versions_agree(version: str, digests: str) -> None:
-    python = os.environ.get(f"LUMENIZE_PYTHON_{version.replace('.', '_')}") or shutil.which(f"python{version}")
+    own = sys.executable if "%d.%d" % sys.version_info[:2] == version else None
+    python = own or os.environ.get(f"LUMENIZE_PYTHON_{version.replace('.', '_')}") or shutil.which(f"python{version}")
     needed = "import apsw, attrs, cbor2, hypothesis, time_machine, trio"
     if python is None or fresh(needed, python=python).returncode:
         pytest.skip(f"no python{version} with the dependencies (see `make versions`)")
