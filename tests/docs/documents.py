@@ -10,7 +10,7 @@ scenarios and nothing else, and all Python blocks share their names:
   durations, digests and counts of behaviours and faults are not compared.
 * A block behind the comment ``<!-- not run -->`` is for reading only.
 
-``LUMENIZE_UPDATE_DOCS=1`` writes the present output into the documents.
+``LUMENIZE_UPDATE_DOCS=1`` writes the present output into the documents, exactly, where nothing is elided.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class Document:
     def __init__(self, path: Path, folder: Path) -> None:
         self.path = path
         self.folder = folder
+        self.update = False
         self.names: dict[str, Any] = {"__name__": "document"}
         self.environment = dict(os.environ)
         self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
@@ -116,6 +117,7 @@ class Document:
 
     def run(self, *, update: bool = False) -> list[str]:
         """Run it; returns what differs.  With ``update`` the document is mended instead."""
+        self.update = update
         source = self.path.read_text(encoding="utf-8")
         wrong: list[str] = []
         mended, at = "", 0
@@ -152,7 +154,7 @@ class Document:
 
     def printed(self, block: Block, seen: str, wrong: list[str]) -> str:
         """Compare what a Python block printed; returns the block as it should be."""
-        if alike(block.text, seen):
+        if self._holds(block.text, seen):
             return block.text
         wrong.append(f"{self.path.name}:{block.line}:\n-- says --\n{block.text}-- prints --\n{seen}")
         return re.sub(r" +$", "", seen.strip("\n"), flags=re.MULTILINE) + "\n"
@@ -162,12 +164,20 @@ class Document:
         text = ""
         for command, expected in commands_of(block.text):
             seen = self.command(command)
-            if seen is None or alike(expected, seen):
+            if self.update:
+                command = self._with_its_tape(command)
+            if seen is None or self._holds(expected, seen):
                 text += f"$ {command}\n{expected}"
                 continue
             wrong.append(f"{self.path.name}:{block.line}: $ {command}\n-- says --\n{expected}-- prints --\n{seen}")
             text += f"$ {command}\n" + re.sub(r" +$", "", seen.strip("\n"), flags=re.MULTILINE) + "\n"
         return text
+
+    def _holds(self, expected: str, seen: str) -> bool:
+        # What is brought up to date shall be exactly what one run printed; what is elided stays as it was written.
+        return alike(expected, seen) and (
+            not self.update or "\n...\n" in f"\n{expected}" or expected.strip() == seen.strip()
+        )
 
     def command(self, command: str) -> str | None:
         """Output of a command, ``None`` of one that is not run here."""
