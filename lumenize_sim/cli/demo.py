@@ -232,6 +232,8 @@ class _Demo:
         for kind in report.scenario.faults.kinds:
             count = report.faults.get(kind, 0)
             table.add_row(kind, f"{count:,}" if count else "never", KINDS[kind][1], style="" if count else "yellow")
+            if kind == "partition" and count:
+                table.add_row("  and healed", f"{report.faults.get('heal', 0):,}", "what was held has arrived")
         self.printer.block(table)
         self.printer.line(("seed: ", "dim"), str(report.seed))
 
