@@ -96,7 +96,7 @@ class DispatcherOf:
 class _Reply:
     """The way back of one call."""
 
-    __slots__ = ("_arrived", "_caller", "_label", "_lost", "_network", "_replied", "callee")
+    __slots__ = ("_arrived", "_caller", "_label", "_lost", "_network", "_replied", "by", "callee")
 
     def __init__(
         self,
@@ -115,6 +115,7 @@ class _Reply:
         self._lost = lost
         self._replied = False
         self.callee = callee
+        self.by = ""
 
     #: What a result is kept as while the output gate holds it (RPC-6).
     snapshot = staticmethod(snapshot_outcome)
@@ -129,7 +130,8 @@ class _Reply:
         caller, label = self._caller, self._label
         cause = -1
         if world.tracing:
-            cause = world.record("reply", self.callee, label, describe_outcome(self.callee, caller.name, result))
+            by = self.by or self.callee
+            cause = world.record("reply", by, label, describe_outcome(self.callee, caller.name, result))
         actor, arrived = caller.actor, self._arrived
 
         def fire() -> None:
@@ -183,6 +185,8 @@ class CallNetwork:
             world.fault_fired("lost-call", caller.name, lost)
         reply = _Reply(self, caller, target, f"{label}/r", arrived, lost=lost == 2)
         if lost == 1:
+            # The callee never hears of it: a record of its own would stand at a chance place in its order.
+            reply.by = caller.name
             reply(outcome.Error(disconnected()))
             return
         if type(stub) is Stub:
