@@ -255,7 +255,9 @@ def throw(task: trio.lowlevel.Task, error: BaseException) -> None:
     if task._next_send_fn is None:
         trio.lowlevel.reschedule(task, outcome.Error(error))
     else:
-        # Also right for a task that has not begun: then none of its code ever runs.
+        if inspect.getcoroutinestate(task.coro) == inspect.CORO_CREATED:
+            # None of its code ever runs; nor may a traceback keep what it was to await beyond the run.
+            task.coro.close()
         task._next_send_fn = task.coro.throw
         task._next_send = error
 

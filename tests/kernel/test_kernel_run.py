@@ -326,6 +326,59 @@ def test_a_deadlock_names_every_waiter_with_its_line() -> None:
     assert ending.detail == f"nothing can happen any more; a waits at test_kernel_run.py:{line} (began with e)"
 
 
+def test_a_generator_abandoned_after_its_owner_died_is_closed_at_the_end() -> None:
+    """Never before the verdict, whoever lets go of it."""
+    kernel, _, a = make()
+    closed: list[str] = []
+    kept: list[Any] = []
+    verdict: list[list[str]] = []
+
+    async def count(name: str) -> Any:
+        try:
+            yield 1
+        finally:
+            closed.append(name)
+
+    async def iterates() -> None:
+        for name in ("first", "second", "third"):
+            kept.append(count(name))
+            await anext(kept[-1])
+
+    def die() -> None:
+        a.dead = True
+        kept.pop()
+        kept.pop(0)
+
+    other = Actor(kernel, "b")
+
+    def begin() -> None:
+        for event in (a.event("x", lambda: a.start(iterates)), other.event("y", die)):
+            kernel.post(event)
+
+    kernel.run(begin, lambda ending: verdict.append(list(closed)))
+    assert verdict == [[]]
+    assert closed == ["first", "second", "third"]
+
+
+def test_ctrl_c_in_a_generator_that_is_closed_is_ctrl_c() -> None:
+    kernel, _, a = make()
+
+    async def count() -> Any:
+        try:
+            yield 1
+        finally:
+            raise KeyboardInterrupt
+
+    async def iterates() -> None:
+        await anext(count())
+        await trio.sleep_forever()
+
+    a.start_of_owner = a.start  # type: ignore[attr-defined]  # owners begin tasks in the current context
+    a.start = lambda fn, args=(): kernel.start(copy_context(), fn, args) if args else a.start_of_owner(fn)  # type: ignore[attr-defined,method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        go(kernel, a.event("x", lambda: a.start(iterates)))
+
+
 def test_a_deadline_is_set_by_nobody_once_the_run_closes() -> None:
     kernel, chooser, a = make()
     ends: list[str] = []

@@ -225,6 +225,20 @@ def test_a_task_that_swallows_its_end_is_given_up(queue: RunQueue) -> None:
     assert given_up == [stubborn]
 
 
+def test_a_queue_hands_over_everything_that_is_runnable() -> None:
+    """In real time a run goes on when the world in it has ended."""
+    queue = RunQueue(strand_var)
+    queue.kernel_task = task_of(None, "kernel")
+    a = Owner("a")
+    a.dead = True
+    queue.unwinds = True
+    queue.append(task_of(a, "unwinding"))
+    queue.append(queue.kernel_task)
+    assert [task.name for task in queue.drain()] == ["unwinding", "kernel"]
+    assert not queue
+    assert queue.drain() == []
+
+
 def test_bookkeeping_of_exited_tasks_is_dropped_now_and_then(queue: RunQueue) -> None:
     a = Owner("a")
     queue.begin_turn(a)

@@ -91,6 +91,29 @@ def test_deadlines_become_timers_and_trio_waits_for_none() -> None:
     assert timers.cancelled == 1
 
 
+def test_deadlines_in_real_time_are_the_owners_or_trios() -> None:
+    """Only node code has an owner; everything else in the run keeps Trio's clock."""
+    timers, calls = Timers(), []
+    trios: Any = SimpleNamespace(
+        add=lambda *args: calls.append("add"),
+        remove=lambda *args: calls.append("remove"),
+        next_deadline=lambda: 7.0,
+        expire=lambda now: now > 7,
+    )
+    owned = [True, False]
+    deadlines = seam.SharedDeadlines(trios, timers.timer, lambda: owned.pop(0))
+    ours, theirs = trio.CancelScope(), trio.CancelScope()
+    deadlines.add(3.0, ours)
+    deadlines.add(4.0, theirs)
+    assert [deadline for deadline, _ in timers.set] == [3.0]
+    deadlines.remove(3.0, ours)
+    deadlines.remove(4.0, theirs)
+    assert timers.cancelled == 1
+    assert calls == ["add", "remove"]
+    assert deadlines.next_deadline() == 7.0
+    assert [deadlines.expire(now) for now in (7.0, 8.0)] == [False, True]
+
+
 @pytest.mark.parametrize("again, seconds", [(True, 0.0), (False, 86_400.0)])
 def test_the_clock_is_read_from_the_kernel_and_never_sleeps_for_time(again: bool, seconds: float) -> None:
     clock = seam.VirtualClock(lambda: 1_500_000, lambda: again)

@@ -429,6 +429,7 @@ def after_reset(method: str, how: str) -> tuple[str, list[Any]]:
         ("shielded", "crash"),
         ("awaits_lost_wake", "crash while woken"),
         ("section", "crash"),
+        ("begins_and_aborts", "abort"),
     ],
 )
 def test_no_except_or_finally_of_a_dead_instance_has_left_a_mark_at_the_verdict(method: str, how: str) -> None:
@@ -490,7 +491,7 @@ METHODS = [(f"h{{n}}", m) for n, m in enumerate(
     ["forever", "forever", "shielded", "shielded", "swallows", "swallows", "swallows_in_children",
      "swallows_in_children", "suspended_in_many_ways", "suspended_in_many_ways",
      "awaits_lost_wake", "awaits_lost_wake", "nursery", "generator",
-     "puts_and_waits", "puts_and_waits", "children", "abandoned_generator"])]
+     "puts_and_waits", "puts_and_waits", "children", "abandoned_generator", "begins_and_aborts", "begins_and_aborts"])]
 print(simulate(crashes).outcome.kind)
 for method in ("cancelled_loop", "spin", "spin_in_task"):
     print(simulate(programs.calls(("a", "shielded"), ("a", method), ("b", "forever"), limit_s=0.3)).outcome.kind)

@@ -491,6 +491,14 @@ class Node(LumenizeDO):
         self.ctx.abort("on purpose")
 
     @mesh
+    async def begins_and_aborts(self) -> None:
+        """Tasks that have not begun when their owner dies."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.forever)
+            self.ctx.wait_until(self.forever())
+            self.ctx.abort("at once")
+
+    @mesh
     async def checkpoint_loop(self) -> None:
         while True:
             await trio.lowlevel.checkpoint()
