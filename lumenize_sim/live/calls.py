@@ -12,11 +12,10 @@ from typing import Any, Final, Protocol
 import attrs
 import outcome
 
-from lumenize_sim.clone import UNDEFINED, structured_clone
 from lumenize_sim.live.loop import Event, Loop
 from lumenize_sim.live.seats import Arrived, FreeSeat, Seat
 from lumenize_sim.mesh.app import Mesh
-from lumenize_sim.mesh.envelope import Result
+from lumenize_sim.mesh.transport import snapshot, snapshot_outcome
 from lumenize_sim.objects.host import Host
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.isolate import PythonIsolate
@@ -160,7 +159,7 @@ class _DispatcherOf:
         target = f"{stub.binding}/{stub.name or stub.id.hex[:12]}" if type(stub) is Stub else stub.binding
         label = f"{caller.name}>{target}#{caller.next_call(target)}"
         try:
-            copies = tuple(map(_snapshot, args))
+            copies = tuple(map(snapshot, args))
         except Exception as error:
             # Bad arguments are the caller's own failure: nothing is sent (RPC-16).
             return Pending.failed(error)
@@ -181,35 +180,14 @@ class _Reply:
         self._arrived = arrived
         self._replied = False
 
+    #: What a result is kept as while the output gate holds it (RPC-6).
+    snapshot = staticmethod(snapshot_outcome)
+
     def __call__(self, result: Outcome) -> None:
         if not self._replied:
             self._replied = True
-            copy = self.snapshot(result)
+            copy = snapshot_outcome(result)
             self._loop.post(self._caller.actor, lambda: self._arrived(self._label, copy))
-
-    @staticmethod
-    def snapshot(result: Outcome) -> Outcome:
-        """A result by value, also while the output gate holds it (RPC-6)."""
-        if type(result) is outcome.Error:
-            return result
-        value = result.value
-        try:
-            if type(value) is Result:
-                inner = value.value
-                copy = inner if inner is UNDEFINED else _snapshot(inner)
-                return result if copy is inner else outcome.Value(Result(copy))
-            if type(value).__name__ == "Response":
-                return result
-            return outcome.Value(_snapshot(value))
-        except Exception as error:
-            return outcome.Error(across(error))
-
-
-def _snapshot(value: Any) -> Any:
-    cls = type(value)
-    if cls is str or cls is int or value is None or getattr(cls, "__by_value__", False) or cls is float or cls is bool:
-        return value
-    return structured_clone(value)
 
 
 @attrs.define(eq=False)

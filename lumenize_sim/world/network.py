@@ -12,45 +12,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import outcome
 
-from lumenize_sim.clone import UNDEFINED, structured_clone
+from lumenize_sim.clone import UNDEFINED
 from lumenize_sim.kernel.event import Actor, Event
 from lumenize_sim.kernel.kernel import Link
 from lumenize_sim.mesh.envelope import Envelope, Failure, Result
+from lumenize_sim.mesh.transport import snapshot, snapshot_outcome
 from lumenize_sim.objects.namespace import ServiceBinding, Stub
 from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.rpc_errors import across, disconnected, fallen
+from lumenize_sim.objects.rpc_errors import disconnected, fallen
 from lumenize_sim.world.host import app_line
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World
 
-__all__ = ["CallNetwork", "Caller", "DispatcherOf", "snapshot"]
-
-
-def snapshot(value: Any) -> Any:
-    """``value`` as it crosses: a copy, or the value itself where it is a snapshot already."""
-    cls = type(value)
-    if cls is str or cls is int or value is None or getattr(cls, "__by_value__", False) or cls is float or cls is bool:
-        return value
-    return structured_clone(value)
-
-
-def snapshot_outcome(result: Outcome) -> Outcome:
-    """A result by value (RPC-6); the callee has made a copy of an error (RPC-19)."""
-    if type(result) is outcome.Error:
-        return result
-    value = result.value
-    cls = type(value)
-    try:
-        if cls is Result:
-            inner = value.value
-            copy = inner if inner is UNDEFINED else snapshot(inner)
-            return result if copy is inner else outcome.Value(Result(copy))
-        if getattr(cls, "__by_value__", False):
-            return result
-        return outcome.Value(snapshot(value))
-    except Exception as error:
-        return outcome.Error(across(error))
+__all__ = ["CallNetwork", "Caller", "DispatcherOf"]
 
 
 class Caller(Protocol):
