@@ -6,31 +6,24 @@ queue.  Nothing is lost on the way; a call fails only with its callee.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
-import attrs
 import outcome
 
-from lumenize_sim.live.loop import Event, Loop
+from lumenize_sim.live.loop import Loop
 from lumenize_sim.live.seats import Arrived, FreeSeat, Seat
 from lumenize_sim.mesh.app import Mesh
+from lumenize_sim.mesh.invocation import Invocation
 from lumenize_sim.mesh.transport import snapshot, snapshot_outcome
-from lumenize_sim.objects.host import Host
+from lumenize_sim.objects.host import Host, TimerHandle
 from lumenize_sim.objects.ids import DurableObjectId
-from lumenize_sim.objects.isolate import PythonIsolate
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceBinding, Stub
 from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.reach import refusal_of
-from lumenize_sim.objects.refusal import Error
-from lumenize_sim.objects.rpc_errors import across, disconnected
-from lumenize_sim.objects.strand import Owner
+from lumenize_sim.objects.rpc_errors import disconnected
 
-__all__ = ["Calls", "WorkerContext"]
-
-#: What was given to `wait_until` may go on for so long after the response (RPC-22).
-_GRACE_US: Final = 30_000_000
+__all__ = ["Calls"]
 
 
 class Machines(Protocol):
@@ -93,55 +86,33 @@ class Calls:
     def _invoke_worker(
         self, binding: str, label: str, method: str, args: tuple[Any, ...], reply: Callable[[Outcome], None]
     ) -> None:
-        """Run ``method`` on a fresh instance, which is gone when nothing of the call is left (LMZ-2, RPC-24)."""
-        seat = FreeSeat(self.loop, self.host, f"{binding}~{label}")
-        cls = self.app.bindings[binding]
-        kept = 1  # the response, and everything given to wait_until
-        limit: Event | None = None
-
-        def let_go(result: Outcome | None = None) -> None:
-            nonlocal kept
-            kept -= 1
-            if type(result) is outcome.Error:
-                seat.failed("wait_until", result.error)
-            if not kept:
-                if limit is not None:
-                    limit.cancel()
-                seat.finish()
-
-        def wait(awaitable: Any) -> None:
-            nonlocal kept
-            kept += 1
-            isolate.take_turn(seat.context(label), lambda: awaitable, (), let_go)
-
-        isolate = PythonIsolate(
-            lambda: cls(WorkerContext(self.host, seat.owner, wait), self.env_for(seat)),
-            seat.owner,
-            wrote=lambda: False,
-            interrupt=self.loop.interrupt,
-        )
-
-        def done(result: Outcome) -> None:
-            nonlocal limit
-            reply(outcome.Error(across(result.error)) if type(result) is outcome.Error else result)
-            let_go()
-            if kept:
-                limit = self.loop.post_at(seat, seat.finish, self.loop.now_us() + _GRACE_US)
+        seat = _WorkerSeat(self.loop, self.host, f"{binding}~{label}")
+        invocation = Invocation(self.app.bindings[binding], self.host, seat, self.env_for(seat), label, reply)
 
         def fire() -> None:
             self.loop.queue.begin_turn(seat.owner)
-            try:
-                isolate.construct(seat.context(label))
-            except Exception as error:
-                done(outcome.Error(error))
-                return
-            refused = refusal_of(cls, method)
-            if refused is not None:
-                done(outcome.Error(Error(refused) if method == "fetch" else TypeError(refused)))
-                return
-            isolate.take_turn(seat.context(label), method, args, done)
+            invocation.begin(method, args)
 
         self.loop.post(seat, fire)
+
+
+class _WorkerSeat(FreeSeat):
+    """Where one invocation runs (`InvocationSeat`)."""
+
+    def interrupt(self, error: BaseException) -> None:
+        """See `Loop.interrupt`."""
+        self.loop.interrupt(error)
+
+    def ended(self, label: str, result: Outcome) -> None:
+        """Nothing is traced."""
+
+    def unhandled(self, error: BaseException) -> None:
+        """Logged."""
+        self.failed("wait_until", error)
+
+    def set_limit(self, after_us: int, fire: Callable[[], None]) -> TimerHandle:
+        """An event of the invocation, of which nothing is left otherwise."""
+        return self.loop.post_at(self, fire, self.loop.now_us() + after_us)
 
 
 class _DispatcherOf:
@@ -188,21 +159,3 @@ class _Reply:
             self._replied = True
             copy = snapshot_outcome(result)
             self._loop.post(self._caller.actor, lambda: self._arrived(self._label, copy))
-
-
-@attrs.define(eq=False)
-class WorkerContext:
-    """``ctx`` of a Worker.
-
-    Attributes:
-        host: the surroundings.
-        owner: this invocation.
-    """
-
-    host: Host
-    owner: Owner
-    _wait: Callable[[Any], None]
-
-    def wait_until(self, awaitable: Awaitable[Any]) -> None:
-        """Keep the invocation alive until ``awaitable`` has ended, at most 30 s after the response (RPC-22)."""
-        self._wait(awaitable)
