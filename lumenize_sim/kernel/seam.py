@@ -256,10 +256,19 @@ def throw(task: trio.lowlevel.Task, error: BaseException) -> None:
         trio.lowlevel.reschedule(task, outcome.Error(error))
     else:
         if inspect.getcoroutinestate(task.coro) == inspect.CORO_CREATED:
-            # None of its code ever runs; nor may a traceback keep what it was to await beyond the run.
-            task.coro.close()
+            # None of its code ever runs; nor may what it was to await be found unawaited after the run.
+            _close_unbegun(task.coro)
         task._next_send_fn = task.coro.throw
         task._next_send = error
+
+
+def _close_unbegun(coroutine: Any) -> None:
+    """Close a coroutine that has not begun, and those among its arguments that have not either."""
+    for value in list(coroutine.cr_frame.f_locals.values()):
+        for item in value if type(value) is tuple else (value,):
+            if inspect.iscoroutine(item) and inspect.getcoroutinestate(item) == inspect.CORO_CREATED:
+                _close_unbegun(item)
+    coroutine.close()
 
 
 def abandon(task: trio.lowlevel.Task) -> None:
