@@ -12,8 +12,9 @@ from typing import Any
 import attrs
 
 from lumenize_sim.check.finding import Finding
-from lumenize_sim.errors import UsageError
+from lumenize_sim.errors import AppError, UsageError
 from lumenize_sim.explore.fresh import verify_fresh
+from lumenize_sim.explore.leaks import leaked, remembered
 from lumenize_sim.explore.run import Run, apart, canonical, census, record, roam, saved
 from lumenize_sim.explore.shrink import shrink
 from lumenize_sim.explore.strategies import NAMES, PORTFOLIO
@@ -191,6 +192,7 @@ def explore(
 
     Raises:
         UsageError: the scenario or an argument is wrong.
+        AppError: a failure does not come again in the same order, because the app keeps state between runs.
         KeyboardInterrupt: Ctrl-C.
     """
     if schedules < 1:
@@ -224,6 +226,7 @@ class _Explorer:
         self.verify = verify
         self.progress = progress or (lambda _: None)
         self.failures: list[Failure] = []
+        self.held: dict[str, str] = {}
         self.signatures: dict[tuple[Any, ...], None] = {}
         self.orders: dict[bytes, None] = {}
         self.faults: dict[str, int] = {}
@@ -232,6 +235,7 @@ class _Explorer:
     def run(self) -> Report:
         began = _wall()
         scenario, seed = self.scenario, self.seed
+        self.held = remembered(scenario)
         done = 0
         first, boundaries = census(scenario, seed=seed)
         for nth in range(self.schedules):
@@ -252,7 +256,7 @@ class _Explorer:
                 else:
                     canon, choices = canonical(scenario, outcome, plan, tasks, seed=seed)
                     if not canon.failed or canon.signature != outcome.signature:
-                        raise _not_reproduced(scenario, outcome, canon, nth, seed)
+                        raise _not_reproduced(scenario, outcome, canon, nth, seed, self._leaks())
                 self._report(outcome, choices, nth + 1, name)
                 if len(self.failures) >= self.max_failures:
                     break
@@ -267,6 +271,11 @@ class _Explorer:
             wall_s=_wall() - began,
             seed=seed,
         )
+
+    def _leaks(self) -> str:
+        """What the app's modules and classes hold now and did not when this began, in words."""
+        names = leaked(self.held, remembered(self.scenario))
+        return f" Changed since the first run: {', '.join(names)}." if names else ""
 
     def _note(self, outcome: Outcome) -> None:
         for kind, count in outcome.faults.items():
@@ -299,7 +308,7 @@ class _Explorer:
                 self.progress(Progress("verifying", 0, 1, len(self.failures)))
                 assert run.path is not None
                 same, words = verify_fresh(run.path, run.tape)
-                verified = "fresh process" if same else words
+                verified = "fresh process" if same else f"{words}{self._leaks()}"
             elif self.verify:
                 verified = "not re-run in a fresh process: the scenario is not defined in a file"
         self.failures.append(
@@ -309,11 +318,14 @@ class _Explorer:
         )
 
 
-def _not_reproduced(scenario: Scenario, outcome: Outcome, canon: Outcome, nth: int, seed: int) -> UsageError:
-    return UsageError(
+def _not_reproduced(
+    scenario: Scenario, outcome: Outcome, canon: Outcome, nth: int, seed: int, leaks: str
+) -> AppError:
+    return AppError(
         f"schedule {nth} (seed {seed}) of {scenario.name} failed ({outcome.message}) and did not when run again in the same order "
         f"({canon.kind}{': ' + canon.message if canon.message else ''}). The app keeps state outside its nodes, in a module, a class or "
-        "the file system, or reads something that is not virtual; keep it in the nodes and take time, randomness and ids from self.lmz."
+        "the file system, or reads something that is not virtual; keep it in the nodes and take time, randomness and ids "
+        f"from self.lmz.{leaks}"
     )
 
 

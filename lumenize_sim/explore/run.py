@@ -6,7 +6,7 @@ import contextlib
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from lumenize_sim.explore.loading import load_scenario, shown_path
 from lumenize_sim.explore.strategies import NAMES, PORTFOLIO, make_strategy
 from lumenize_sim.explore.strategies.timed import Timed
 from lumenize_sim.kernel.choice import Choice
-from lumenize_sim.kernel.chooser import EVERYTHING, Diverged, FreeChooser, Guide, GuidedChooser
+from lumenize_sim.kernel.chooser import EVERYTHING, Diverged, FollowingChooser, FreeChooser, Guide, GuidedChooser
 from lumenize_sim.kernel.guide import OrderGuide, TapeGuide, orders_of
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.kernel.tape import Tape
@@ -143,12 +143,19 @@ def roam(
     planned: Mapping[str, int] | None = None,
     events: int = 100,
     trace: bool = False,
+    after: Sequence[Choice] = (),
 ) -> tuple[Outcome, FaultPlan, dict[str, int]]:
-    """Run once, letting a strategy roam.  Returns the outcome, the fired faults, and the order of tasks by label."""
+    """Run once, letting a strategy roam, at first where given ``after`` these choices.
+
+    Returns the outcome, the fired faults, and the order of tasks by label.
+    """
     draw = generator(seed, "schedule", str(schedule))
-    plan = FaultPlan(planned)
-    if scenario.options.network.model == "timed":
-        chooser: Any = FreeChooser(Timed(draw, scenario.options.network))
+    plan = FaultPlan({**(planned or {}), **fired(tuple(after))})
+    if after:
+        guide = TapeGuide(tuple(after), strict=False)
+        chooser: Any = GuidedChooser(guide) if strategy == "fifo" else FollowingChooser(guide, make_strategy(strategy, draw, events=events, nth=schedule))
+    elif scenario.options.network.model == "timed":
+        chooser = FreeChooser(Timed(draw, scenario.options.network))
     elif strategy == "fifo":
         chooser = GuidedChooser()
     else:
@@ -291,6 +298,7 @@ def simulate(
     strategy: str | None = None,
     faults: Faults | None = None,
     options: WorldOptions | None = None,
+    follow: Tape | str | os.PathLike[str] | None = None,
     save: str | os.PathLike[str] | None = None,
 ) -> Run:
     """Run ``scenario`` once.
@@ -301,6 +309,8 @@ def simulate(
         strategy: ``fifo``, ``random``, ``pos`` or ``pct``; by default drawn from the seed.
         faults: instead of the scenario's own.
         options: instead of the scenario's own.
+        follow: a tape whose choices come first, matched by label and left out where they no longer
+            apply; then the strategy goes on.
         save: folder or file for the tape; not written by default.
 
     Raises:
@@ -311,8 +321,13 @@ def simulate(
     if strategy is not None and strategy not in NAMES:
         raise UsageError(f"strategy {strategy!r} is unknown; there is: {', '.join(NAMES)}")
 
+    tape = follow if follow is None or isinstance(follow, Tape) else Tape.read(follow)
+
     def work() -> Run:
-        if seed is None:
+        if tape is not None:
+            drawn = PORTFOLIO[(seed or 0) % len(PORTFOLIO)]
+            run = _roamed(scenario, strategy or drawn, seed or 0, after=tape.choices)
+        elif seed is None:
             plain = strategy in (None, "fifo") and faults is None and scenario.options.network.model != "timed"
             run = record(scenario, (), seed=0) if plain else _roamed(scenario, strategy or "fifo", 0)
         else:
@@ -322,10 +337,10 @@ def simulate(
     return apart(work)
 
 
-def _roamed(scenario: Scenario, strategy: str, seed: int) -> Run:
+def _roamed(scenario: Scenario, strategy: str, seed: int, *, after: Sequence[Choice] = ()) -> Run:
     first, boundaries = census(scenario, seed=seed) if scenario.faults else (None, {})
     planned = scenario.faults.draw(generator(seed, "faults", "0"), boundaries)
-    outcome, plan, tasks = roam(scenario, strategy, seed=seed, planned=planned, events=first.events if first else 100)
+    outcome, plan, tasks = roam(scenario, strategy, seed=seed, planned=planned, events=first.events if first else 100, after=after)
     _, choices = canonical(scenario, outcome, plan, tasks, seed=seed)
     return record(scenario, choices, seed=seed, total=outcome.watched)
 

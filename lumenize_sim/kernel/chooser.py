@@ -53,6 +53,7 @@ __all__ = [
     "TIME_STEP",
     "Chooser",
     "Diverged",
+    "FollowingChooser",
     "FreeChooser",
     "Guide",
     "GuidedChooser",
@@ -344,6 +345,32 @@ class GuidedChooser:
             guide.skip(receiver, index)
             return True
         raise SimulatorError(f"nothing holds {event.label}, and yet it was not picked")
+
+
+class FollowingChooser(GuidedChooser):
+    """Guided while the guide still has something to say, then a strategy roams.
+
+    For going on from a tape: its prefix is followed by label, whatever has changed since.
+    """
+
+    def __init__(self, guide: Guide, strategy: Strategy) -> None:
+        super().__init__(guide)
+        self._free = FreeChooser(strategy)
+        self._free.log = self.log
+        self._free.late = self.late
+
+    def created(self, event: Event) -> None:
+        """The strategy knows every event from its beginning."""
+        self._free.created(event)
+
+    def lateness_us(self, event: Event) -> int:
+        """The tape's, else the strategy's."""
+        return super().lateness_us(event) or self._free.lateness_us(event)
+
+    def pick(self, agenda: Agenda) -> Event | _TimeStep | None:
+        """As the guide says, while it says anything."""
+        assert self.guide is not None
+        return super().pick(agenda) if self.guide.receivers() else self._free.pick(agenda)
 
 
 def describe_want(guide: Guide, receiver: str, index: int, wanted: str) -> str:

@@ -93,7 +93,7 @@ def execute_envelope(envelope: Envelope, node: Any, node_type_name: str) -> Any:
         metadata = envelope.metadata
         if metadata is not None and metadata.callee is not None:
             node.lmz.init_identity(metadata.callee.binding_name, metadata.callee.instance_name)
-        chain = postprocess(envelope.chain)
+        chain = _decoded(envelope.chain)
         token = call_context_var.set(context)
         try:
             node.on_before_call()
@@ -103,6 +103,15 @@ def execute_envelope(envelope: Envelope, node: Any, node_type_name: str) -> Any:
     except Exception as error:
         return encode_failure(error)
     return _finish(value, context) if is_awaitable(value) else Result(value)
+
+
+def _decoded(chain: Any) -> Any:
+    """The operation chain; what a hostile client sent instead fails with the original's words."""
+    if chain is None:
+        raise TypeError("Cannot read properties of undefined (reading 'meta')")
+    if not isinstance(chain, dict):
+        raise MeshError("Invalid operation chain: operations must be an array")
+    return postprocess(chain)
 
 
 async def _finish(pending: Any, context: CallContext) -> Response:

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import os
 import random
+import socket
+import subprocess
 import threading
 import warnings
 from collections.abc import Callable, Generator
@@ -42,6 +44,16 @@ _real_thread_start = threading.Thread.start
 _real_unawaited: Any = getattr(warnings, "_warn_unawaited_coroutine", None)
 
 
+#: Ways out of the process: owner, attribute, and what to say.
+_WAYS_OUT: tuple[tuple[Any, str, str], ...] = (
+    (subprocess.Popen, "__init__", "a subprocess"),
+    (os, "system", "os.system"),
+    (os, "fork", "os.fork"),
+    (socket.socket, "connect", "a real socket"),
+    (socket.socket, "bind", "a real socket"),
+)
+
+
 class _OwnersRandom(random.Random):
     """A generator that is, at each draw, the one of whoever runs.  The rest of its methods end in these."""
 
@@ -64,6 +76,20 @@ class _OwnersRandom(random.Random):
 
     def setstate(self, state: Any) -> None:
         self._of_running().setstate(state)
+
+
+def _refusing(thread: int, what: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    """``real`` for other threads; refused by name on the one that simulates."""
+
+    def refuse(*args: Any, **options: Any) -> Any:
+        if threading.get_ident() != thread:
+            return real(*args, **options)
+        raise AppError(
+            f"{what} was used in simulated code: what is outside the process cannot be replayed. "
+            "Put it behind a Worker of your own, and simulate that."
+        )
+
+    return refuse
 
 
 class Strays:
@@ -113,6 +139,10 @@ class Strays:
         random.seed(self._seed)
         traveller = time_machine.travel(self._epoch_ms / 1000, tick=False)
         self._clock = traveller.start()
+        ways = [(owner, name, getattr(owner, name)) for owner, name, _ in _WAYS_OUT if hasattr(owner, name)]
+        for owner, name, what in _WAYS_OUT:
+            if hasattr(owner, name):
+                setattr(owner, name, _refusing(thread, what, getattr(owner, name)))
         owners = _OwnersRandom(of_running)
         for name in _FUNCTIONS:
             setattr(random, name, getattr(owners, name))
@@ -126,6 +156,8 @@ class Strays:
             warnings._warn_unawaited_coroutine = _real_unawaited  # type: ignore[attr-defined]  # as above
             threading.Thread.start = _real_thread_start  # type: ignore[method-assign]  # as above
             random._urandom = _real_urandom  # type: ignore[attr-defined]  # as above
+            for owner, name, way in ways:
+                setattr(owner, name, way)
             os.urandom = _real_urandom
             for name, function in _real_functions.items():
                 setattr(random, name, function)
