@@ -61,11 +61,14 @@ class DocumentDO(LumenizeDO):
         kv.put("content", text)
         name = self.lmz.instance_name
         author = self.lmz.call_context.call_chain[0].instance_name
-        assert name is not None and author is not None
+        assert name is not None
+        assert author is not None
         for subscriber in kv.get("subscribers", []):
             update = self.ctn(EditorClient).handle_content_update(name, number, text)
             # An editor that cannot be reached subscribes again when it is back.
-            self.lmz.call(GATEWAY, subscriber, update, self.ctn().not_reached(RESULT), new_chain=True, on_error_only=True)
+            self.lmz.call(
+                GATEWAY, subscriber, update, self.ctn().not_reached(RESULT), new_chain=True, on_error_only=True
+            )
         self.lmz.call("SPELLCHECK_WORKER", None, self.ctn(SpellCheckWorker).check(name, text, author))
 
     def not_reached(self, error: Exception) -> None:
@@ -94,7 +97,9 @@ class EditorClient(LumenizeClient):
         """The answer to `update`: an error is the author's to see, and changes nothing."""
 
     def subscribe(self, document: str) -> None:
-        self.lmz.call("DOCUMENT_DO", document, self.ctn(DocumentDO).subscribe(), self.ctn().subscribed(document, RESULT))
+        self.lmz.call(
+            "DOCUMENT_DO", document, self.ctn(DocumentDO).subscribe(), self.ctn().subscribed(document, RESULT)
+        )
 
     async def subscribed(self, document: str, answer: list[object] | Exception) -> None:
         """The answer to `subscribe`; after an error, try again in a while."""
@@ -103,7 +108,8 @@ class EditorClient(LumenizeClient):
             self.subscribe(document)
         else:
             number, text = answer
-            assert isinstance(number, int) and isinstance(text, str)
+            assert isinstance(number, int)
+            assert isinstance(text, str)
             self.handle_content_update(document, number, text)
 
     @mesh
@@ -125,7 +131,8 @@ class EditorClient(LumenizeClient):
 
 app = Mesh(bindings={"DOCUMENT_DO": DocumentDO, "SPELLCHECK_WORKER": SpellCheckWorker})
 faults = Faults(
-    kinds=("hibernate", "evict", "slow-flush", "partition", "disconnect", "half-open", "failed-flush", "crash"), at_most=4
+    kinds=("hibernate", "evict", "slow-flush", "partition", "disconnect", "half-open", "failed-flush", "crash"),
+    at_most=4,
 )
 
 

@@ -70,7 +70,10 @@ REAL_WORLD = {
 ALLOWED: dict[tuple[str, str], str] = {
     ("clone/containers.py", "id"): "keys of a dict that keeps its objects alive: looked up, never sorted or shown",
     ("clone/cbor.py", "id"): "memo of one call over objects that are alive: looked up, never sorted or shown",
-    ("clone/encode.py", "id"): "counts and ids of one call over objects that are alive: looked up, never sorted or shown",
+    (
+        "clone/encode.py",
+        "id",
+    ): "counts and ids of one call over objects that are alive: looked up, never sorted or shown",
     ("clone/native.py", "id"): "memo of one call over objects that are alive: looked up, never sorted or shown",
     ("world/strays.py", "random.getstate"): "keeps the process's own generator for after the run",
     ("world/strays.py", "random.seed"): "makes references captured before the run follow its seed",

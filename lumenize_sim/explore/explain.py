@@ -55,7 +55,9 @@ def explain(trace: Trace, choices: Sequence[Choice]) -> Finding | None:
             lost = tree.lost_continuation(target, choice)
             if lost is not None:
                 return lost
-            return tree.pair("fault", target, choice.pick, tree.before(target, choice.pick), choice.label, choice.describe())
+            return tree.pair(
+                "fault", target, choice.pick, tree.before(target, choice.pick), choice.label, choice.describe()
+            )
         if choice.kind == "delay":
             receiver = next((e.actor for e in trace.events if e.kind == "deliver" and e.label == choice.site), "?")
             return tree.pair("delay", receiver, "", choice.site, choice.label, choice.describe())
@@ -103,7 +105,8 @@ class _Descent:
         key = str(early.get("key"))
         shown = key.removeprefix("attr:")
         message = (
-            f"racing pair: at {early.actor} {self.called(early)} came before {self.called(late)}, and both touch {shown!r}\n"
+            f"racing pair: at {early.actor} {self.called(early)} came before {self.called(late)}, "
+            f"and both touch {shown!r}\n"
             f"  {early.kind} at {early.where or '?'}, then {late.kind} at {late.where or '?'}; "
             f"it began at {choice.label.rpartition('#')[0]}: {choice.describe()}"
         )
@@ -114,18 +117,21 @@ class _Descent:
         events = self.trace.events
         read, between = events[finding.first.n], events[finding.second.n]
         shown = finding.key.removeprefix("attr:")
-        deed = "write" if finding.kind == "stale-write" else "use"
-        then = f", {deed.removesuffix('e')}{'ten' if deed == 'write' else 'ed'} at {finding.then.where}" if finding.then is not None and finding.then.where else ""
+        deed, done = ("write", "written") if finding.kind == "stale-write" else ("use", "used")
+        then = f", {done} at {finding.then.where}" if finding.then is not None and finding.then.where else ""
+        reader, writer = self.called(read), self.called(between)
         message = (
-            f"racing pair: {finding.object} {self.called(between)} ran between read and {deed} of {shown!r} in {self.called(read)}\n"
-            f"  {self.called(read)} read at {finding.first.where or '?'}{then}; {self.called(between)} wrote at {finding.second.where or '?'}"
+            f"racing pair: {finding.object} {writer} ran between read and {deed} of {shown!r} in {reader}\n"
+            f"  {reader} read at {finding.first.where or '?'}{then}; {writer} wrote at {finding.second.where or '?'}"
         )
         return attrs.evolve(finding, message=message)
 
     def called(self, event: TraceEvent) -> str:
         """The strand of a record as people would say it: ``#2 increment (bob)``."""
         label = _name(event)
-        arrival = next((e for e in self.trace.events if e.label == label and e.kind == "deliver" and e.actor == event.actor), None)
+        arrival = next(
+            (e for e in self.trace.events if e.label == label and e.kind == "deliver" and e.actor == event.actor), None
+        )
         if arrival is None:
             return label
         nth = 1 + sum(1 for e in self.trace.events[: arrival.n] if e.kind == "deliver" and e.actor == event.actor)
@@ -147,13 +153,17 @@ class _Descent:
         found = next((e for e in self.trace.events if e.label == label and e.actor == actor), None)
         if found is None:
             return Access(label, None, "event", -1, actor)
-        where = next((e.where for e in self.trace.events if e.where and (e.get("strand") == label or e.label == label)), None)
+        where = next(
+            (e.where for e in self.trace.events if e.where and (e.get("strand") == label or e.label == label)), None
+        )
         return Access(label, where, found.kind, found.n, actor)
 
     def lost_continuation(self, target: str, choice: Choice) -> Finding | None:
         """A call that was not answered yet when its caller lost its memory."""
         events = self.trace.events
-        fell = next((e for e in events if e.kind == "fault" and e.actor == target and e.get("kind") == choice.pick), None)
+        fell = next(
+            (e for e in events if e.kind == "fault" and e.actor == target and e.get("kind") == choice.pick), None
+        )
         if fell is None:
             return None
         for call in reversed(events[: fell.n]):
@@ -163,11 +173,18 @@ class _Descent:
             if answer is not None and answer.n < fell.n:
                 continue
             message = (
-                f"lost continuation: {target} lost its memory ({choice.pick}) while it waited for {call.get('method')} of {call.get('to')}; "
-                f"the reply found nobody\n  called at {call.where or '?'}"
+                f"lost continuation: {target} lost its memory ({choice.pick}) while it waited for "
+                f"{call.get('method')} of {call.get('to')}; the reply found nobody\n  called at {call.where or '?'}"
             )
             first = Access(call.label, call.where, "send", call.n, target)
-            return Finding("lost-continuation", target, str(call.get("method")), first, Access(choice.label, None, choice.pick, fell.n, target), message)
+            return Finding(
+                "lost-continuation",
+                target,
+                str(call.get("method")),
+                first,
+                Access(choice.label, None, choice.pick, fell.n, target),
+                message,
+            )
         return None
 
     def before(self, target: str, kind: str) -> str:

@@ -142,7 +142,8 @@ class Report:
         }
 
     def __repr__(self) -> str:
-        return f"<Report on {self.scenario.name}: {self.schedules} schedules, {self.behaviours} behaviours, {len(self.failures)} failures>"
+        counts = f"{self.schedules} schedules, {self.behaviours} behaviours, {len(self.failures)} failures"
+        return f"<Report on {self.scenario.name}: {counts}>"
 
 
 @attrs.frozen
@@ -245,7 +246,9 @@ class _Explorer:
             else:
                 name = self.strategy or PORTFOLIO[nth % len(PORTFOLIO)]
                 planned = scenario.faults.draw(generator(seed, "faults", str(nth)), boundaries)
-                outcome, plan, tasks = roam(scenario, name, seed=seed, schedule=nth, planned=planned, events=first.events)
+                outcome, plan, tasks = roam(
+                    scenario, name, seed=seed, schedule=nth, planned=planned, events=first.events
+                )
             done += 1
             self._note(outcome)
             if not nth % 16:
@@ -313,19 +316,20 @@ class _Explorer:
                 verified = "not re-run in a fresh process: the scenario is not defined in a file"
         self.failures.append(
             Failure(
-                run=run, schedule=schedule, strategy=strategy, found_with=len(choices), replays=shrunk.replays, verified=verified
+                run=run,
+                schedule=schedule,
+                strategy=strategy,
+                found_with=len(choices),
+                replays=shrunk.replays,
+                verified=verified,
             )
         )
 
 
-def _not_reproduced(
-    scenario: Scenario, outcome: Outcome, canon: Outcome, nth: int, seed: int, leaks: str
-) -> AppError:
+def _not_reproduced(scenario: Scenario, outcome: Outcome, canon: Outcome, nth: int, seed: int, leaks: str) -> AppError:
     return AppError(
-        f"schedule {nth} (seed {seed}) of {scenario.name} failed ({outcome.message}) and did not when run again in the same order "
-        f"({canon.kind}{': ' + canon.message if canon.message else ''}). The app keeps state outside its nodes, in a module, a class or "
-        "the file system, or reads something that is not virtual; keep it in the nodes and take time, randomness and ids "
-        f"from self.lmz.{leaks}"
+        f"schedule {nth} (seed {seed}) of {scenario.name} failed ({outcome.message}) and did not when run again in the "
+        f"same order ({canon.kind}{': ' + canon.message if canon.message else ''}). The app keeps state outside its "
+        "nodes, in a module, a class or the file system, or reads something that is not virtual; keep it in the nodes "
+        f"and take time, randomness and ids from self.lmz.{leaks}"
     )
-
-

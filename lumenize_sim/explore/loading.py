@@ -34,7 +34,9 @@ def load_module(path: str | os.PathLike[str]) -> ModuleType:
     """
     source = Path(path).resolve()
     if not source.is_file():
-        raise UsageError(f"scenario file {path} does not exist: give the path of a Python file with an @scenario in it.")
+        raise UsageError(
+            f"scenario file {path} does not exist: give the path of a Python file with an @scenario in it."
+        )
     name = f"lumenize_scenario_{blake2b(str(source).encode(), digest_size=4).hexdigest()}_{source.stem}"
     if name in sys.modules:
         return sys.modules[name]
@@ -56,7 +58,9 @@ def load_module(path: str | os.PathLike[str]) -> ModuleType:
         raise
     except BaseException as error:
         del sys.modules[name]
-        raise UsageError(f"scenario file {path} does not import: {_reason(error, str(source))}. Mend the file and try again.") from None
+        raise UsageError(
+            f"scenario file {path} does not import: {_reason(error, str(source))}. Mend the file and try again."
+        ) from None
     return module
 
 
@@ -98,5 +102,7 @@ def load_scenario(where: str | os.PathLike[str], name: str | None = None) -> Sce
     if len(found) != 1:
         if not found:
             raise UsageError(f"{path} defines no scenario: decorate an `async def name(world)` with @scenario(app).")
-        raise UsageError(f"{path} defines several scenarios ({', '.join(found)}): choose one with {path}::{next(iter(found))}.")
+        raise UsageError(
+            f"{path} defines several scenarios ({', '.join(found)}): choose one with {path}::{next(iter(found))}."
+        )
     return next(iter(found.values()))

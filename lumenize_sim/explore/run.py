@@ -100,7 +100,8 @@ class Run:
         return mimebundle(self.trace, highlight=(found.first.n, found.second.n), caption=found.message)
 
     def __repr__(self) -> str:
-        return f"<Run of {self.scenario.name}: {self.outcome.kind}, {self.outcome.events} events, digest {self.digest[:12]}>"
+        outcome = self.outcome
+        return f"<Run of {self.scenario.name}: {outcome.kind}, {outcome.events} events, digest {self.digest[:12]}>"
 
 
 def apart(work: Callable[[], T]) -> T:
@@ -153,7 +154,11 @@ def roam(
     plan = FaultPlan({**(planned or {}), **fired(tuple(after))})
     if after:
         guide = TapeGuide(tuple(after), strict=False)
-        chooser: Any = GuidedChooser(guide) if strategy == "fifo" else FollowingChooser(guide, make_strategy(strategy, draw, events=events, nth=schedule))
+        chooser: Any = (
+            GuidedChooser(guide)
+            if strategy == "fifo"
+            else FollowingChooser(guide, make_strategy(strategy, draw, events=events, nth=schedule))
+        )
     elif scenario.options.network.model == "timed":
         chooser = FreeChooser(Timed(draw, scenario.options.network))
     elif strategy == "fifo":
@@ -162,7 +167,12 @@ def roam(
         chooser = FreeChooser(make_strategy(strategy, draw, events=events, nth=schedule))
     tasks: dict[str, int] = {}
     outcome = run_scenario(
-        scenario, chooser, plan=plan, seed=seed, trace=trace, task_choice=_roaming_tasks(scenario, generator(seed, "tasks", str(schedule)), tasks)
+        scenario,
+        chooser,
+        plan=plan,
+        seed=seed,
+        trace=trace,
+        task_choice=_roaming_tasks(scenario, generator(seed, "tasks", str(schedule)), tasks),
     )
     return outcome, plan, tasks
 
@@ -236,7 +246,9 @@ def canonical(
     """The same behaviour as ``found``, with the sparse choices that lead to it."""
     planned = {choice.label: choice.value for choice in plan.fired}
     targets = FaultPlan(planned)
-    log = [(r, label) for r, label in found.log if r is None or "!flush" not in label or targets.concerns(r, FLUSH_KINDS)]
+    log = [
+        (r, label) for r, label in found.log if r is None or "!flush" not in label or targets.concerns(r, FLUSH_KINDS)
+    ]
     if found.watched:
         log = [(EVERYTHING, label) for _, label in log]
     guide = OrderGuide(orders_of(log), found.late)
@@ -278,9 +290,18 @@ def _strict(
         found = {c.label: c for c in taken}
         for label, choice in expected.items():
             if label not in found:
-                return _diverged(outcome, Diverged(label, choice.describe(), "a run that ends without ever coming there")), taken
+                return _diverged(
+                    outcome, Diverged(label, choice.describe(), "a run that ends without ever coming there")
+                ), taken
             if (found[label].bound, found[label].key) != (choice.bound, choice.key):
-                return _diverged(outcome, Diverged(label, f"{choice.bound} alternatives (key {choice.key:08x})", f"{found[label].bound} (key {found[label].key:08x})")), taken
+                return _diverged(
+                    outcome,
+                    Diverged(
+                        label,
+                        f"{choice.bound} alternatives (key {choice.key:08x})",
+                        f"{found[label].bound} (key {found[label].key:08x})",
+                    ),
+                ), taken
     return outcome, taken
 
 
@@ -340,7 +361,9 @@ def simulate(
 def _roamed(scenario: Scenario, strategy: str, seed: int, *, after: Sequence[Choice] = ()) -> Run:
     first, boundaries = census(scenario, seed=seed) if scenario.faults else (None, {})
     planned = scenario.faults.draw(generator(seed, "faults", "0"), boundaries)
-    outcome, plan, tasks = roam(scenario, strategy, seed=seed, planned=planned, events=first.events if first else 100, after=after)
+    outcome, plan, tasks = roam(
+        scenario, strategy, seed=seed, planned=planned, events=first.events if first else 100, after=after
+    )
     _, choices = canonical(scenario, outcome, plan, tasks, seed=seed)
     return record(scenario, choices, seed=seed, total=outcome.watched)
 
@@ -371,10 +394,15 @@ def replay(tape: Tape | str | os.PathLike[str], *, scenario: Scenario | None = N
     read = tape if isinstance(tape, Tape) else Tape.read(tape)
     if scenario is None:
         if read.path is None:
-            raise UsageError(f"the tape of {read.scenario!r} does not say where its scenario is defined: replay(tape, scenario=...)")
+            raise UsageError(
+                f"the tape of {read.scenario!r} does not say where its scenario is defined: replay(tape, scenario=...)"
+            )
         scenario = load_scenario(read.path, read.scenario)
     elif scenario.name != read.scenario:
-        raise UsageError(f"this is a tape of scenario {read.scenario!r}, not of {scenario.name!r}: give the scenario it was recorded from.")
+        raise UsageError(
+            f"this is a tape of scenario {read.scenario!r}, not of {scenario.name!r}: "
+            "give the scenario it was recorded from."
+        )
     try:
         options = WorldOptions.from_json(read.options["world"])
         faults = Faults.from_json(read.options["faults"])
@@ -401,13 +429,26 @@ def _first_difference(tape: Tape, outcome: Outcome) -> Diverged | None:
     assert trace is not None
     for nth, (then, now) in enumerate(zip(tape.log, outcome.log, strict=False)):
         if then != now:
-            return Diverged(f"arrival {nth}", f"{then[1]} at {then[0] or 'driver'}", f"{now[1]} at {now[0] or 'driver'}{_source(trace, now[1])}")
+            return Diverged(
+                f"arrival {nth}",
+                f"{then[1]} at {then[0] or 'driver'}",
+                f"{now[1]} at {now[0] or 'driver'}{_source(trace, now[1])}",
+            )
     if len(tape.log) != len(outcome.log):
         nth = min(len(tape.log), len(outcome.log))
         longer = tape.log[nth:] or tuple(outcome.log[nth:])
-        return Diverged(f"arrival {nth}", f"{len(tape.log)} arrivals", f"{len(outcome.log)}; the first that only one of them has is {longer[0][1]}{_source(trace, longer[0][1])}")
+        return Diverged(
+            f"arrival {nth}",
+            f"{len(tape.log)} arrivals",
+            f"{len(outcome.log)}; the first that only one of them has is {longer[0][1]}{_source(trace, longer[0][1])}",
+        )
     if trace.digest != tape.digest:
-        return Diverged("the digest", tape.digest, f"{trace.digest}: the same events in the same order, with other contents (a value that does not come from the node?)")
+        return Diverged(
+            "the digest",
+            tape.digest,
+            f"{trace.digest}: the same events in the same order, with other contents "
+            "(a value that does not come from the node?)",
+        )
     if outcome.kind != tape.outcome:
         return Diverged("the verdict", tape.outcome, outcome.kind)
     return None

@@ -40,7 +40,15 @@ class Shrunk:
 
 
 class _Shrinker:
-    def __init__(self, scenario: Scenario, seed: int, signature: tuple[str, str], total: bool, budget: int, tick: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        signature: tuple[str, str],
+        total: bool,
+        budget: int,
+        tick: Callable[[int], None],
+    ) -> None:
         self.scenario = scenario
         self.seed = seed
         self.signature = signature

@@ -244,7 +244,9 @@ class Kernel:
         try:
             with watching(self._turn_limit_s, lambda: (self.steps, self.queue.steps), self.queue.cut_short):
                 trio.run(
-                    self._main, begin, on_verdict,
+                    self._main,
+                    begin,
+                    on_verdict,
                     clock=VirtualClock(lambda: self.agenda.now_us, self._stuck_closing),
                     strict_exception_groups=True,
                 )
@@ -454,5 +456,3 @@ def _where(task: trio.lowlevel.Task) -> str:
         if not module.startswith(("trio.", "lumenize_sim.")):
             place = f"{frame.f_code.co_filename.rpartition('/')[2]}:{line}"
     return place
-
-

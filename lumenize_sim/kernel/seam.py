@@ -184,14 +184,14 @@ def check_trio() -> None:
         SimulatorError: naming the part that has changed.
     """
     fields = {a.name for a in _run.Runner.__attrs_attrs__}
-    missing = {"runq", "deadlines", "io_manager", "waiting_for_idle", "system_nursery", "tasks"} - fields - set(dir(_run.Runner))
+    missing = (
+        {"runq", "deadlines", "io_manager", "waiting_for_idle", "system_nursery", "tasks"}
+        - fields
+        - set(dir(_run.Runner))
+    )
     problems = [f"Runner has no {name}" for name in sorted(missing)]
     source = inspect.getsource(_run.unrolled_run)
-    problems += [
-        f"unrolled_run no longer does `{line}`"
-        for line in _RELIED_ON
-        if line not in source
-    ]
+    problems += [f"unrolled_run no longer does `{line}`" for line in _RELIED_ON if line not in source]
     if "self.runq.append(task)" not in inspect.getsource(_run.Runner.reschedule):
         problems.append("Runner.reschedule no longer appends to runq")
     fields = {a.name for a in trio.lowlevel.Task.__attrs_attrs__}

@@ -118,9 +118,7 @@ class Tape:
         except Exception:
             data = None
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
-            raise UsageError(
-                f"{name} is no tape of this package: give the .tape file that `explore` or `run` printed."
-            )
+            raise UsageError(f"{name} is no tape of this package: give the .tape file that `explore` or `run` printed.")
         if data.get("version") != _VERSION:
             raise UsageError(
                 f"{name} is a tape of format {data.get('version')!r}; this release reads format {_VERSION}. "

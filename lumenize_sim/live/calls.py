@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import outcome
 
 from lumenize_sim.live.loop import Loop
-from lumenize_sim.live.seats import Arrived, FreeSeat, Seat
+from lumenize_sim.live.seats import FreeSeat, Seat
 from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.mesh.invocation import Invocation
 from lumenize_sim.mesh.transport import snapshot, snapshot_outcome
@@ -22,6 +22,7 @@ from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceBinding, Stub
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.rpc_errors import disconnected
+from lumenize_sim.objects.seats import Arrived
 
 __all__ = ["Calls"]
 

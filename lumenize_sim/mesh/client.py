@@ -499,16 +499,12 @@ class LumenizeClient(MeshNode):
     def _refresh_answered(self, result: Outcome) -> None:
         if isinstance(result, outcome.Error):
             error = result.error
-            self._refresh_ended(
-                machine.RefreshFailed(error if isinstance(error, Exception) else MeshError(str(error)))
-            )
+            self._refresh_ended(machine.RefreshFailed(error if isinstance(error, Exception) else MeshError(str(error))))
             return
         response = result.value
         status = response.status
         if status in (401, 403):
-            refused = LoginRequiredError(
-                f"Token refresh failed: {status}", status, "Refresh token expired or invalid"
-            )
+            refused = LoginRequiredError(f"Token refresh failed: {status}", status, "Refresh token expired or invalid")
             self._refresh_ended(machine.RefreshFailed(refused))
         elif not 200 <= status < 300:
             self._refresh_ended(machine.RefreshFailed(MeshError(f"Token refresh failed: {status}")))

@@ -310,9 +310,7 @@ class LumenizeClientGateway(DurableObject):
         call_id = frame.get("callId")
         forwarded = self._forwarded.pop(call_id, None) if isinstance(call_id, str) else None
         if forwarded is None:
-            self._log(
-                "warn", "#handleIncomingCallResponse", "Received response for unknown call", callId=call_id
-            )
+            self._log("warn", "#handleIncomingCallResponse", "Received response for unknown call", callId=call_id)
             return
         forwarded.timer.cancel()
         answer: Answer
@@ -478,4 +476,3 @@ def _is_namespace(target: object) -> bool:
 
 def _refusal(status: int, text: str) -> Response:
     return Response(status, text)
-

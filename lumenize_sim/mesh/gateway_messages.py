@@ -122,9 +122,7 @@ def incoming_call_failed(call_id: Any, error: Encoded) -> str:
     return dumps({"type": INCOMING_CALL_RESPONSE, "callId": call_id, "success": False, "error": error})
 
 
-_STATUS = {
-    required: dumps({"type": CONNECTION_STATUS, "subscriptionRequired": required}) for required in (False, True)
-}
+_STATUS = {required: dumps({"type": CONNECTION_STATUS, "subscriptionRequired": required}) for required in (False, True)}
 
 
 def connection_status(subscription_required: bool) -> str:

@@ -70,7 +70,13 @@ class SimHost:
         return self._world.sockets.dial(self._world.seat(owner), url, protocols, events)
 
     def fetch(
-        self, owner: Owner, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        owner: Owner,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
     ) -> Pending[Any]:
         """There are no simulated HTTP servers yet."""
         return Pending.failed(ConnectionError(f"no simulated server answers {method} {url}"))
@@ -81,7 +87,12 @@ class SimHost:
         if level == "error":
             world.errors_logged.append(f"{owner.name}: {message} {dict(data)}")
         if world.tracing:
-            world.record("log", owner.name, namespace, {"level": level, "message": message, "data": {k: str(v) for k, v in data.items()}})
+            world.record(
+                "log",
+                owner.name,
+                namespace,
+                {"level": level, "message": message, "data": {k: str(v) for k, v in data.items()}},
+            )
 
 
 class ObjectHostOf:
@@ -170,7 +181,12 @@ class ObjectHostOf:
         if kind == "get" and key.startswith("__lmz_"):
             return
         op = _OPS[kind]
-        data = {"key": key, "op": kind, "store": "sql" if kind.startswith("sql") else "kv", "strand": strand.event if strand else ""}
+        data = {
+            "key": key,
+            "op": kind,
+            "store": "sql" if kind.startswith("sql") else "kv",
+            "strand": strand.event if strand else "",
+        }
         self.world.record(op, self.name, data["strand"], data, where=app_line())
 
     def post(self, label: str, fire: Callable[[], None], *, cause: int = -1) -> None:
@@ -240,7 +256,7 @@ _OPS = {"get": "read", "list": "read", "sql-read": "read", "put": "write", "sql-
 
 
 def app_line() -> str | None:
-    """``file.py:line`` of the innermost frame that is neither ours nor Trio's; ``None`` where the app did not ask for it."""
+    """``file.py:line`` of the innermost frame that is neither ours nor Trio's; ``None`` where the app asked for nothing."""
     frame: Any = sys._getframe(2)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
@@ -262,5 +278,3 @@ class _Cancellable:
     def cancel(self) -> None:
         """Call it off."""
         self.owner.kernel.cancel(self.event)
-
-

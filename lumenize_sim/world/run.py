@@ -19,9 +19,9 @@ from lumenize_sim.kernel.kernel import Ending, Kernel
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.kernel.watchdog import TurnTimeout
 from lumenize_sim.objects.strand import strand_var
+from lumenize_sim.trace.event import error_data
 from lumenize_sim.trace.recorder import Recorder
 from lumenize_sim.trace.trace import Trace
-from lumenize_sim.trace.event import error_data
 from lumenize_sim.world.randomness import seed_of
 from lumenize_sim.world.scenario import Scenario
 from lumenize_sim.world.strays import Strays
@@ -253,5 +253,3 @@ def _deadline(world: World, due_us: int, expire: Callable[[], None]) -> Any:
     strand = strand_var.get()
     seat = strand.owner.seat if strand is not None else world.driver
     return seat.deadline(due_us, expire)
-
-

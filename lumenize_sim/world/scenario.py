@@ -57,7 +57,9 @@ def scenario(
 
     def decorate(function: Callable[..., Awaitable[None]]) -> Scenario:
         if not inspect.iscoroutinefunction(function):
-            raise UsageError(f"{getattr(function, '__qualname__', function)!r} must be `async def name(world)` to be a scenario")
+            raise UsageError(
+                f"{getattr(function, '__qualname__', function)!r} must be `async def name(world)` to be a scenario"
+            )
         code = function.__code__
         path = code.co_filename if not code.co_filename.startswith("<") else None
         return Scenario(name or function.__name__, app, function, faults or Faults(), options or WorldOptions(), path)

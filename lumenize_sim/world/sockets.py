@@ -145,9 +145,13 @@ class Sockets:
 
         def fire() -> None:
             world.deliver(machine.name, label, cause)
-            machine.call(label, "fetch", (request,), lambda result: self._answered(connection, result), cause=world.cause)
+            machine.call(
+                label, "fetch", (request,), lambda result: self._answered(connection, result), cause=world.cause
+            )
 
-        self._kernel.post_on(connection.up, Event(label, host, fire, receiver=machine.name, delay_limit_us=self._limit_us))
+        self._kernel.post_on(
+            connection.up, Event(label, host, fire, receiver=machine.name, delay_limit_us=self._limit_us)
+        )
         return ClientSocket(self, connection)
 
     def _answered(self, connection: Connection, result: Outcome) -> None:
@@ -241,7 +245,9 @@ class Sockets:
             if connection.record is not None and not connection.server_gone:
                 arrive(label)
 
-        self._send_on(connection.ends["^"], Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self._limit_us))
+        self._send_on(
+            connection.ends["^"], Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self._limit_us)
+        )
 
     def _send_on(self, end: _End, event: Event) -> None:
         now_us = self._kernel.now_us
@@ -250,7 +256,9 @@ class Sockets:
         self._kernel.post_on(end.link, event)
 
     def _to_client(self, connection: Connection, label: str, function: Callable[[], None], cause: int = -1) -> None:
-        self._send_on(connection.ends["v"], connection.seat.event(label, function, cause=cause, limit_us=self._limit_us))
+        self._send_on(
+            connection.ends["v"], connection.seat.event(label, function, cause=cause, limit_us=self._limit_us)
+        )
 
     # -- closing -----------------------------------------------------------------------
 
@@ -258,6 +266,7 @@ class Sockets:
         """The client's close frame goes up behind what it sent."""
         self._record_close(connection, connection.seat.name, code, reason)
         if connection.machine is not None:
+
             def closed(event: str) -> None:
                 assert connection.record is not None
                 connection.machine.socket_closed(event, connection.record, code, reason, True, cause=self._world.cause)
@@ -275,8 +284,11 @@ class Sockets:
                 connection.state = _CLOSED
                 if was_open:
                     self._post_up(
-                        connection, f"{connection.id}^echo",
-                        lambda event: connection.machine.socket_closed(event, record, seen, reason, True, cause=self._world.cause),
+                        connection,
+                        f"{connection.id}^echo",
+                        lambda event: connection.machine.socket_closed(
+                            event, record, seen, reason, True, cause=self._world.cause
+                        ),
                     )
                 connection.events.on_close(seen, reason, True)
 

@@ -223,7 +223,10 @@ class World:
 
     def object_name(self, binding: str, object_id: DurableObjectId) -> str:
         """The stable name of an object: by name where it has one, else by the beginning of its id."""
-        return f"{binding}/{object_id.name if object_id.name is not None else self._names.get((binding, object_id.hex), object_id.hex[:12])}"
+        name = object_id.name
+        if name is None:
+            name = self._names.get((binding, object_id.hex), object_id.hex[:12])
+        return f"{binding}/{name}"
 
     def machine_named(self, binding: str, name: str) -> ObjectMachine:
         """The machine behind a name."""
@@ -238,9 +241,13 @@ class World:
                 self._names[key] = object_id.name
             host = ObjectHostOf(self, self.object_name(binding, object_id))
             found = self._machines[key] = ObjectMachine(
-                host, host.name, self.app.bindings[binding], object_id,
+                host,
+                host.name,
+                self.app.bindings[binding],
+                object_id,
                 lambda incarnation: self.env_for(ObjectSeat(self, incarnation)),
-                options=self.options.objects, pool=self._pool,
+                options=self.options.objects,
+                pool=self._pool,
             )
             host.machine = found
         return found
@@ -257,7 +264,7 @@ class World:
         return list(self._machines.values())
 
     def wake_label(self, owner: Owner) -> str:
-        """A label for a wake-up of ``owner``, made from who woke it: whose order is local and so the same in every schedule."""
+        """A label for a wake-up of ``owner``, made from who woke it: that order is the same in every schedule."""
         current = self.kernel.queue.current
         pair = f"{owner.name}!wake<{current.name if current is not None else 'kernel'}"
         nth = self._wakes.get(pair, -1) + 1
@@ -292,7 +299,9 @@ class World:
 
     # -- what happened ---------------------------------------------------------------------
 
-    def record(self, kind: str, actor: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
+    def record(
+        self, kind: str, actor: str, label: str, data: Any = None, cause: int = -1, where: str | None = None
+    ) -> int:
         """One line of the trace; without a cause it belongs to the event that happens now."""
         recorder = self._recorder
         if recorder is None:
@@ -336,7 +345,10 @@ class World:
             return
         code = coroutine.cr_code
         place = f"{code.co_filename.rpartition('/')[2]}:{code.co_firstlineno}"
-        error = AppError(f"coroutine {coroutine.__qualname__!r} ({place}) was never awaited, so it did nothing: await it, or drop the call")
+        error = AppError(
+            f"coroutine {coroutine.__qualname__!r} ({place}) was never awaited, so it did nothing: "
+            "await it, or drop the call"
+        )
         strand = strand_var.get()
         self.app_error(strand.owner.name if strand else "driver", coroutine.__qualname__, error)
 
@@ -367,5 +379,3 @@ def _is_object(cls: type) -> bool:
     from lumenize_sim.mesh.worker import LumenizeWorker
 
     return not issubclass(cls, LumenizeWorker)
-
-

@@ -144,7 +144,9 @@ def test_paths_lead_through_every_container(boundary: Any) -> None:
         assert caught.value.path == path
 
 
-@pytest.mark.parametrize("value", [greet, Opaque, len, (lambda: 1), [].append], ids=["function", "class", "builtin", "lambda", "method"])
+@pytest.mark.parametrize(
+    "value", [greet, Opaque, len, (lambda: 1), [].append], ids=["function", "class", "builtin", "lambda", "method"]
+)
 def test_functions_are_markers_on_the_wire_and_refused_elsewhere(value: Any) -> None:
     """SC table; ST-6 for storage."""
     name = "anonymous" if value.__name__ == "<lambda>" else value.__name__
@@ -191,7 +193,9 @@ LOSSY: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("value,arrives", LOSSY, ids=[f"{type(value).__name__}-{nth}" for nth, (value, _) in enumerate(LOSSY)])
+@pytest.mark.parametrize(
+    "value,arrives", LOSSY, ids=[f"{type(value).__name__}-{nth}" for nth, (value, _) in enumerate(LOSSY)]
+)
 def test_losses_are_the_same_on_every_way(value: Any, arrives: Any) -> None:
     for boundary in (structured_clone, lambda v: parse(stringify(v)), lambda v: decode_cbor(encode_cbor(v))):
         got = boundary([value, value])

@@ -75,7 +75,9 @@ def test_every_python_version_agrees(tapes: list[Path], version: str) -> None:
     """The digest holds nothing that a Python version may change; skipped where that interpreter is missing."""
     python = interpreter(version)
     if python is None:
-        pytest.skip(f"no Python {version} with this package's dependencies (set LUMENIZE_PYTHON_{version.replace('.', '_')})")
+        pytest.skip(
+            f"no Python {version} with this package's dependencies (set LUMENIZE_PYTHON_{version.replace('.', '_')})"
+        )
     assert replays(python, tapes, 2, "0") == replays(sys.executable, tapes, 2, "0")
 
 
@@ -87,7 +89,8 @@ def interpreter(version: str) -> str | None:
     for candidate in (named, f"python{version}"):
         if candidate is None:
             continue
-        probe = "import trio, trio_websocket, attrs, cbor2, apsw, time_machine, click, rich, sys; print(sys.version_info[:2])"
+        needed = "trio, trio_websocket, attrs, cbor2, apsw, time_machine, click, rich"
+        probe = f"import sys, {needed}; print(sys.version_info[:2])"
         try:
             done = subprocess.run([candidate, "-c", probe], capture_output=True, text=True, check=False, cwd="/")
         except OSError:

@@ -105,18 +105,27 @@ HANDMADE = {
     # A message late for two timers in turn.
     "twice late": {
         "ops": [[("children", ("sleep", 1), ("sleep", 2)), ("note",)], [("clock",)]],
-        "roots": [("A", 0), ("B", 1)], "delay": 3.0,
+        "roots": [("A", 0), ("B", 1)],
+        "delay": 3.0,
     },
-    "late change": {"ops": [[("change", ("call", "B", 1))], NOTE, [("sleep", 1), ("note",)]],
-                    "roots": [("A", 0), ("A", 2)], "delay": 2.0},
+    "late change": {
+        "ops": [[("change", ("call", "B", 1))], NOTE, [("sleep", 1), ("note",)]],
+        "roots": [("A", 0), ("A", 2)],
+        "delay": 2.0,
+    },
     # A critical section between the two halves of an update.
-    "section": {"ops": [[("change", ("call", "B", 2))], [("section", [("call", "B", 2)]), ("note",)], NOTE],
-                "roots": [("A", 0), ("A", 1)]},
+    "section": {
+        "ops": [[("change", ("call", "B", 2))], [("section", [("call", "B", 2)]), ("note",)], NOTE],
+        "roots": [("A", 0), ("A", 1)],
+    },
     # The driver looks while things are under way, and fails there or not.
-    "looking": {"ops": [[("change", ("call", "B", 2))], [("tell", "A", 2), ("note",)], NOTE],
-                "roots": [("A", 0), ("A", 1)], "awaited": True, "fails": True},
-    "leaving": {"ops": [[("tell", "B", 1)], NOTE],
-                "roots": [("A", 0), ("B", 1)], "awaited": True, "settle": 0.0},
+    "looking": {
+        "ops": [[("change", ("call", "B", 2))], [("tell", "A", 2), ("note",)], NOTE],
+        "roots": [("A", 0), ("A", 1)],
+        "awaited": True,
+        "fails": True,
+    },
+    "leaving": {"ops": [[("tell", "B", 1)], NOTE], "roots": [("A", 0), ("B", 1)], "awaited": True, "settle": 0.0},
 }
 
 

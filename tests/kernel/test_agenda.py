@@ -126,9 +126,7 @@ def test_housekeeping_does_not_count_as_foreground() -> None:
 
 @settings(max_examples=100)
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 20), st.booleans(), st.booleans(), st.booleans()), max_size=12
-    ),
+    st.lists(st.tuples(st.integers(0, 20), st.booleans(), st.booleans(), st.booleans()), max_size=12),
     st.lists(st.integers(0, 25), max_size=6),
 )
 def test_every_waiting_event_comes_once_in_order_of_time_unless_cancelled(

@@ -101,7 +101,9 @@ def test_only_a_strategy_with_latencies_makes_messages_late_on_their_way() -> No
 
     chooser = FreeChooser(Timed([]))
     assert [chooser.lateness_us(e) for e in (event("slow", limit_us=9), event("fast", limit_us=9), event("local"))] == [
-        5, 0, 0,
+        5,
+        0,
+        0,
     ]
     assert chooser.late == {"slow": 5}
     assert FreeChooser(Scripted([])).lateness_us(event("slow", limit_us=9)) == 0

@@ -38,9 +38,7 @@ def test_a_changed_run_loop_is_named(monkeypatch: pytest.MonkeyPatch, line: str)
 
 def test_a_reschedule_that_does_not_append_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = inspect.getsource
-    monkeypatch.setattr(
-        inspect, "getsource", lambda thing: "" if thing is _run.Runner.reschedule else real(thing)
-    )
+    monkeypatch.setattr(inspect, "getsource", lambda thing: "" if thing is _run.Runner.reschedule else real(thing))
     with pytest.raises(SimulatorError, match=r"Runner\.reschedule no longer appends to runq"):
         seam.check_trio()
 

@@ -83,8 +83,16 @@ def line_of(method: str, text: str) -> str:
 
 RETURNS = {
     "nursery": [
-        "all started", "x begins", "y begins", "z begins", "x goes on", "y goes on", "z goes on",
-        "x ends", "y ends", "z ends",
+        "all started",
+        "x begins",
+        "y begins",
+        "z begins",
+        "x goes on",
+        "y goes on",
+        "z goes on",
+        "x ends",
+        "y ends",
+        "z ends",
     ],
     "event": ["z", "y", "x", "w", "v"],
     "channel": [0, 1, 2, 3],
@@ -164,7 +172,7 @@ def test_two_processes_with_different_hash_seeds_agree(digests: str) -> None:
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_python_versions_agree(version: str, digests: str) -> None:
-    own = sys.executable if "%d.%d" % sys.version_info[:2] == version else None
+    own = sys.executable if sys.version_info[:2] == tuple(map(int, version.split("."))) else None
     python = own or os.environ.get(f"LUMENIZE_PYTHON_{version.replace('.', '_')}") or shutil.which(f"python{version}")
     needed = "import apsw, attrs, cbor2, hypothesis, time_machine, trio"
     if python is None or fresh(needed, python=python).returncode:

@@ -236,7 +236,11 @@ def test_callbacks_come_from_the_config_and_then_from_the_subclass() -> None:
     rig.port.drop(4403, "no")
     assert told == ["connecting", "connected", "subscribe", "WebSocket error", "disconnected", 4403]
     assert rig.seen == [
-        "connecting", "connected", "subscribe", ("error", "WebSocket error"), "disconnected",
+        "connecting",
+        "connected",
+        "subscribe",
+        ("error", "WebSocket error"),
+        "disconnected",
         ("login", "Authentication failed: no", 4403),
     ]
 
@@ -448,10 +452,14 @@ def test_call_delivers_result_and_error_to_its_handler() -> None:
     assert rig.seen[0] == ("got", ("x", None))
     assert str(rig.seen[1][1][0]) == "no"
     assert len(rig.seen) == 2
-    assert rig.host.logs == [(
-        "error", "lmz.mesh.lmzApi.setupFireAndForgetHandler",
-        "fire-and-forget call failed with no handler to receive the error", {"error": "lost"},
-    )]
+    assert rig.host.logs == [
+        (
+            "error",
+            "lmz.mesh.lmzApi.setupFireAndForgetHandler",
+            "fire-and-forget call failed with no handler to receive the error",
+            {"error": "lost"},
+        )
+    ]
 
 
 def test_a_handler_that_fails_on_a_result_hears_its_own_error() -> None:
@@ -489,7 +497,10 @@ def test_incoming_call_runs_the_method_and_answers() -> None:
     """CL-38; T-CL 44."""
     rig = Rig().online()
     assert rig.incoming("greet", "bob", state={"k": {1}}) == {
-        "type": "incoming_call_response", "callId": "in", "success": True, "result": preprocess("hello bob"),
+        "type": "incoming_call_response",
+        "callId": "in",
+        "success": True,
+        "result": preprocess("hello bob"),
     }
     context = rig.seen[0]
     assert [node.to_wire() for node in context.call_chain] == [DO]
@@ -524,8 +535,7 @@ def test_new_chain_begins_at_the_client() -> None:
     "method,name,text",
     [
         ("broken", "Error", "no luck"),
-        ("secret", "Error",
-         "Method 'secret' is not mesh-callable. Add the @mesh decorator to allow remote calls."),
+        ("secret", "Error", "Method 'secret' is not mesh-callable. Add the @mesh decorator to allow remote calls."),
         ("missing", "Error", "TypeError: undefined is not a function"),
     ],
 )

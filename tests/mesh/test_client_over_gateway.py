@@ -61,10 +61,16 @@ class Net:
         ctx = self.contexts.setdefault(name, fakes.FakeCtx(self.host, name))
         self.gateways[name] = LumenizeClientGateway(ctx, {BINDING: self})
         token = mint_hs256({"sub": name.split(".")[0]}, "k")
-        client = cls(ClientConfig(
-            base_url="ws://h", host=self.host, owner=fakes.owner(self.host, name), instance_name=name,
-            access_token=token, refresh=lambda: {"access_token": token},
-        ))
+        client = cls(
+            ClientConfig(
+                base_url="ws://h",
+                host=self.host,
+                owner=fakes.owner(self.host, name),
+                instance_name=name,
+                access_token=token,
+                refresh=lambda: {"access_token": token},
+            )
+        )
         self.link(name)
         return client
 
@@ -73,8 +79,10 @@ class Net:
         port = self.host.ports[-1]
         protocols = port.protocols
         headers = {
-            "upgrade": "websocket", "authorization": "Bearer " + protocols[1].removeprefix("lmz.access-token."),
-            "x-lumenize-do-instance-name-or-id": port.url.rsplit("/", 1)[1], "x-lumenize-do-binding-name": BINDING,
+            "upgrade": "websocket",
+            "authorization": "Bearer " + protocols[1].removeprefix("lmz.access-token."),
+            "x-lumenize-do-instance-name-or-id": port.url.rsplit("/", 1)[1],
+            "x-lumenize-do-binding-name": BINDING,
         }
         response = self.gateways[name].fetch(Request("GET", port.url.replace("ws", "http", 1), headers))
         assert response.status == 101
@@ -119,9 +127,7 @@ def test_peers_are_refused_by_default() -> None:
     alice.lmz.call(BINDING, "bob.t", alice.ctn(Chat).say("hi"), alice.ctn().got(RESULT))
     net.settle()
     assert bob.heard == []
-    assert alice.heard == [
-        "Peer-to-peer client calls are disabled by default. Override onBeforeCall() to allow them."
-    ]
+    assert alice.heard == ["Peer-to-peer client calls are disabled by default. Override onBeforeCall() to allow them."]
 
 
 def test_call_to_a_client_in_its_grace_period_is_answered_after_its_reconnect() -> None:
@@ -143,7 +149,7 @@ def test_call_to_a_client_in_its_grace_period_is_answered_after_its_reconnect() 
     assert bob.connection_state == "connected"
 
 
-@pytest.mark.parametrize("value", [None, [], {"a": {1, 2}}, "é\u2028\"", 1.5, True])
+@pytest.mark.parametrize("value", [None, [], {"a": {1, 2}}, 'é\u2028"', 1.5, True])
 def test_values_come_back_as_they_were_sent(value: Any) -> None:
     class Echo(Open):
         @mesh

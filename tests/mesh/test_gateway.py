@@ -112,8 +112,11 @@ def lost(answer: Any) -> tuple[str, str | None]:
     [
         (request(mint_hs256({"sub": "alice"}, "k"), upgrade="h2c"), 426, "Expected WebSocket upgrade"),
         (request(None), 401, "Unauthorized: missing identity"),
-        (Request("GET", "http://h/", {"upgrade": "websocket", "authorization": "bearer x.y"}), 401,
-         "Unauthorized: missing identity"),
+        (
+            Request("GET", "http://h/", {"upgrade": "websocket", "authorization": "bearer x.y"}),
+            401,
+            "Unauthorized: missing identity",
+        ),
         (request("nonsense"), 401, "Unauthorized: invalid token"),
         (request("a.%%%.c"), 401, "Unauthorized: invalid token"),
         (request("a.bnVsbA.c"), 401, "Unauthorized: invalid token"),
@@ -121,8 +124,11 @@ def lost(answer: Any) -> tuple[str, str | None]:
         (request(mint_hs256({"exp": 1}, "k")), 401, "Unauthorized: missing identity"),
         (request(mint_hs256({"sub": "alice"}, "k"), name=None), 403, "Forbidden: missing instance name"),
         (request(mint_hs256({"sub": "alice"}, "k"), binding=None), 403, "Forbidden: missing binding name"),
-        (request(mint_hs256({"sub": "alice"}, "k"), name="alice"), 403,
-         "Forbidden: invalid instance name format (expected sub.tabId)"),
+        (
+            request(mint_hs256({"sub": "alice"}, "k"), name="alice"),
+            403,
+            "Forbidden: invalid instance name format (expected sub.tabId)",
+        ),
         (request(mint_hs256({"sub": "mallory"}, "k")), 403, "Forbidden: identity mismatch"),
         (request(mint_hs256({"sub": "a.b"}, "k"), name="a.b.tab"), 403, "Forbidden: identity mismatch"),
     ],
@@ -145,7 +151,10 @@ def test_accepted_upgrade_answers_101_and_sends_its_status() -> None:
     socket = rig.ctx.get_web_sockets()[0]
     claims = {"sub": "alice", "exp": NOW_S + 3600, "email": "é"}
     assert socket.deserialize_attachment() == {
-        "sub": "alice", "bindingName": "GW", "instanceName": NAME, "claims": claims,
+        "sub": "alice",
+        "bindingName": "GW",
+        "instanceName": NAME,
+        "claims": claims,
     }
     pair = rig.ctx.registry.auto_response
     assert (pair.request, pair.response) == ("lmz:ping", "lmz:pong")
@@ -178,10 +187,16 @@ def test_call_reaches_the_object_with_a_verified_origin() -> None:
     ]
     chain = {"json": {"$weird": [1.0, {"b": 1, "a": 2}]}, "meta": {"aliases": {}}, "more": True}
     state = {"json": {"when": {"$type": "date", "iso": "1970-01-01T00:00:00.000Z"}}, "meta": {}}
-    rig.receive({
-        "type": "call", "callId": "c1", "binding": "DOC", "instance": "d1", "chain": chain,
-        "callContext": {"callChain": forged, "originAuth": {"sub": "root"}, "state": state},
-    })
+    rig.receive(
+        {
+            "type": "call",
+            "callId": "c1",
+            "binding": "DOC",
+            "instance": "d1",
+            "chain": chain,
+            "callContext": {"callChain": forged, "originAuth": {"sub": "root"}, "state": state},
+        }
+    )
     ((method, sent, _),) = rig.objects.targets["d1"].calls
     me = NodeIdentity("LumenizeClient", "GW", NAME)
     assert method == "_execute_operation"
@@ -210,7 +225,10 @@ def test_answers_go_back_in_the_order_they_come() -> None:
         '{"type":"call_response","callId":"c","success":true,"result":{"json":{"$type":"undefined"},"meta":{}}}'
     )
     assert failed == {
-        "type": "call_response", "callId": "b", "success": False, "error": {"json": "as it is", "meta": {}},
+        "type": "call_response",
+        "callId": "b",
+        "success": False,
+        "error": {"json": "as it is", "meta": {}},
     }
     assert broken["error"]["json"]["message"] == "gone"
 
@@ -286,10 +304,16 @@ def test_instance_of_64_hex_digits_is_an_id() -> None:
 
 @pytest.mark.parametrize(
     "frame,level",
-    [("not json", "error"), ('{"type":"bogus"}', "warn"), ("5", "warn"), (b"\x01", "warn"), ("[]", "warn"),
-     ('{"type":"call_response","callId":"c3","success":true}', "warn"),
-     ('{"type":"incoming_call_response","callId":"?","success":true}', "warn"),
-     ('{"type":"incoming_call_response","callId":[],"success":true}', "warn")],
+    [
+        ("not json", "error"),
+        ('{"type":"bogus"}', "warn"),
+        ("5", "warn"),
+        (b"\x01", "warn"),
+        ("[]", "warn"),
+        ('{"type":"call_response","callId":"c3","success":true}', "warn"),
+        ('{"type":"incoming_call_response","callId":"?","success":true}', "warn"),
+        ('{"type":"incoming_call_response","callId":[],"success":true}', "warn"),
+    ],
 )
 def test_what_is_no_frame_is_logged_and_ignored(frame: str | bytes, level: str) -> None:
     """GW-18, GW-20, GW-25; T-GW 17, 18, 21."""
@@ -633,8 +657,14 @@ def answer_for(scenario: str, index: int, sent: str) -> Any:
 
 @pytest.mark.parametrize(
     "scenario,index",
-    [("getting-started", 0), ("getting-started", 1), ("guard-rejects", 0), ("values", 0), ("errors", 0),
-     ("calls-before-open", 0)],
+    [
+        ("getting-started", 0),
+        ("getting-started", 1),
+        ("guard-rejects", 0),
+        ("values", 0),
+        ("errors", 0),
+        ("calls-before-open", 0),
+    ],
 )
 def test_recorded_client_frames_get_the_recorded_gateway_frames(scenario: str, index: int) -> None:
     """Section 10: byte for byte, replies and calls from the mesh alike."""
@@ -659,11 +689,18 @@ def test_recorded_client_frames_get_the_recorded_gateway_frames(scenario: str, i
                 context = frame["callContext"]
                 auth = context.get("originAuth")
                 rig.host.ids = [frame["callId"]]
-                rig.gateway._execute_operation(Envelope(1, frame["chain"], CallContext(
-                    [NodeIdentity.from_wire(node) for node in context["callChain"]],
-                    None if auth is None else OriginAuth.from_wire(auth),
-                    postprocess(context["state"]),
-                ), None))
+                rig.gateway._execute_operation(
+                    Envelope(
+                        1,
+                        frame["chain"],
+                        CallContext(
+                            [NodeIdentity.from_wire(node) for node in context["callChain"]],
+                            None if auth is None else OriginAuth.from_wire(auth),
+                            postprocess(context["state"]),
+                        ),
+                        None,
+                    )
+                )
     assert [without_stacks(t) for t in rig.ctx.sent()] == [without_stacks(t) for t in expected]
 
 

@@ -34,14 +34,21 @@ def rebuilt(frame: dict[str, Any]) -> str:
     if kind == g.CALL:
         context = frame["callContext"]
         return g.call_frame(
-            frame["callId"], frame["binding"], frame.get("instance"), frame["chain"],
-            context["callChain"], context["state"],
+            frame["callId"],
+            frame["binding"],
+            frame.get("instance"),
+            frame["chain"],
+            context["callChain"],
+            context["state"],
         )
     if kind == g.INCOMING_CALL:
         context = frame["callContext"]
         return g.incoming_call(
-            frame["callId"], frame["chain"], g.identities_from_wire(context["callChain"]),
-            g.origin_auth_from_wire(context.get("originAuth")), context["state"],
+            frame["callId"],
+            frame["chain"],
+            g.identities_from_wire(context["callChain"]),
+            g.origin_auth_from_wire(context.get("originAuth")),
+            context["state"],
         )
     succeeded, failed = {
         g.CALL_RESPONSE: (g.call_succeeded, g.call_failed),

@@ -33,7 +33,7 @@ def explored(name: str, tmp_path: Path, *, seed: int = 0, schedules: int = 2000)
     return explore(load(name), schedules=schedules, seed=seed, save=tmp_path, verify=False)
 
 
-@pytest.mark.parametrize(("name", "most", "kind", "object_", "key", "words"), BUGS)
+@pytest.mark.parametrize("name, most, kind, object_, key, words", BUGS)
 def test_the_bug_is_found_shrunk_and_explained(
     name: str, most: int, kind: str | None, object_: str, key: str, words: tuple[str, str], tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""A simulated run of the getting-started editor sends the frames that the real client and gateway sent (WIRE-1 … WIRE-8)."""
+"""A simulated run of the getting-started editor sends the frames that the real one sent (WIRE-1 … WIRE-8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probabilistic concurrency testing over chains (after Burckhardt et al., ASPLOS 2010, and its form for messages, PCTCP).
+"""Probabilistic concurrency testing over chains (Burckhardt et al., ASPLOS 2010; for messages: PCTCP).
 
 Each causal chain, here the events that arrive at one receiver from one source, has a
 random priority; the highest enabled one always goes first, except that at d - 1 random

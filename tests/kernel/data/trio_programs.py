@@ -307,7 +307,12 @@ class Node(LumenizeDO):
         await trio.sleep(1)
         stamp = datetime.now(UTC).isoformat()
         return [
-            str(time.time()), stamp, str(random.random()), str(uuid.uuid4()), secrets.token_hex(4), os.urandom(4).hex(),
+            str(time.time()),
+            stamp,
+            str(random.random()),
+            str(uuid.uuid4()),
+            secrets.token_hex(4),
+            os.urandom(4).hex(),
         ]
 
     @mesh
@@ -572,8 +577,23 @@ class Tab(LumenizeClient):
 app = Mesh(bindings={"NODE": Node, "SLOW": Slow})
 #: Pieces of Trio that end well, with what they return under first come, first served.
 ENDS_WELL = (
-    "nursery", "event", "channel", "move_on", "fail_after", "equal_deadlines", "sleeps", "checkpoints", "child_raises",
-    "generator", "abandoned_generator", "lock", "limiter", "shield", "reschedule", "blocked", "strays",
+    "nursery",
+    "event",
+    "channel",
+    "move_on",
+    "fail_after",
+    "equal_deadlines",
+    "sleeps",
+    "checkpoints",
+    "child_raises",
+    "generator",
+    "abandoned_generator",
+    "lock",
+    "limiter",
+    "shield",
+    "reschedule",
+    "blocked",
+    "strays",
 )
 
 
