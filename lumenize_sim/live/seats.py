@@ -128,6 +128,9 @@ class FreeSeat(UngatedSeat):
     def _arm(self, due_us: int, nth: int, fire: Callable[[], None]) -> TimerHandle:
         return self.loop.post_at(self, fire, due_us)
 
+    def _resumed(self, event: str) -> None:
+        """Nothing is traced."""
+
     def finish(self) -> None:
         """The owner is gone: nothing of it runs again."""
         if not self.owner.dead:
