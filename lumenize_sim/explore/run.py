@@ -19,7 +19,7 @@ from lumenize_sim.explore.explain import explain
 from lumenize_sim.explore.loading import load_scenario, shown_path
 from lumenize_sim.explore.strategies import NAMES, PORTFOLIO, make_strategy
 from lumenize_sim.explore.strategies.timed import Timed
-from lumenize_sim.kernel.choice import Choice
+from lumenize_sim.kernel.choice import Choice, key_of
 from lumenize_sim.kernel.chooser import EVERYTHING, Diverged, FollowingChooser, FreeChooser, Guide, GuidedChooser
 from lumenize_sim.kernel.guide import OrderGuide, TapeGuide, orders_of
 from lumenize_sim.kernel.plan import FaultPlan
@@ -208,18 +208,15 @@ def guided(
     chooser = GuidedChooser(guide, total=total)
     plan = faults if faults is not None else FaultPlan(planned)
     taken: list[Choice] = []
-    choose = None
-    if scenario.options.explore_tasks:
 
-        def choose(label: str, bound: int) -> int:
-            value = min((tasks or {}).get(label, 0), bound - 1)
-            if value:
-                from lumenize_sim.kernel.choice import key_of
+    def choose(label: str, bound: int) -> int:
+        value = min((tasks or {}).get(label, 0), bound - 1)
+        if value:
+            taken.append(Choice(label, value, bound, key_of([label, str(bound)]), f"task {value}", "task 0"))
+        return value
 
-                taken.append(Choice(label, value, bound, key_of([label, str(bound)]), f"task {value}", "task 0"))
-            return value
-
-    outcome = run_scenario(scenario, chooser, plan=plan, seed=seed, trace=trace, task_choice=choose)
+    task_choice = choose if scenario.options.explore_tasks else None
+    outcome = run_scenario(scenario, chooser, plan=plan, seed=seed, trace=trace, task_choice=task_choice)
     return outcome, (*plan.fired, *chooser.choices, *taken)
 
 

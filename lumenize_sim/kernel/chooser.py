@@ -179,6 +179,7 @@ class Guide(Protocol):
     @property
     def late(self) -> Mapping[str, int]:
         """Messages that are late: label to microseconds."""
+        ...
 
     def want(self, receiver: str, index: int, candidates: Any) -> str | None:
         """The label that must be arrival ``index`` at ``receiver``.

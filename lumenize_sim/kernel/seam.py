@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
+import attrs
 import outcome
 import trio
 from trio._core import _run  # the private touch
@@ -35,6 +36,10 @@ __all__ = [
     "take_over",
     "throw",
 ]
+
+
+#: Trio's thread-local record of the running run; nothing declares its attributes.
+_context: Any = _run.GLOBAL_RUN_CONTEXT
 
 
 class _Handle(Protocol):
@@ -183,7 +188,7 @@ def check_trio() -> None:
     Raises:
         SimulatorError: naming the part that has changed.
     """
-    fields = {a.name for a in _run.Runner.__attrs_attrs__}
+    fields = {a.name for a in attrs.fields(_run.Runner)}
     missing = (
         {"runq", "deadlines", "io_manager", "waiting_for_idle", "system_nursery", "tasks"}
         - fields
@@ -194,7 +199,7 @@ def check_trio() -> None:
     problems += [f"unrolled_run no longer does `{line}`" for line in _RELIED_ON if line not in source]
     if "self.runq.append(task)" not in inspect.getsource(_run.Runner.reschedule):
         problems.append("Runner.reschedule no longer appends to runq")
-    fields = {a.name for a in trio.lowlevel.Task.__attrs_attrs__}
+    fields = {a.name for a in attrs.fields(trio.lowlevel.Task)}
     missing = {"_abort_func", "_counter", "_next_send", "_next_send_fn", "_parent_nursery"} - fields
     problems += [f"Task has no {name}" for name in sorted(missing)]
     if problems:
@@ -209,14 +214,14 @@ def take_over(queue: RunQueue, deadlines: Deadlines) -> Callable[[], None]:
 
     Returns a function that gives the runner back its own class, for Trio's shutdown.
     """
-    runner = _run.GLOBAL_RUN_CONTEXT.runner
+    runner = _context.runner
     for task in runner.runq:
         queue.admit(task)
     queue.idle = runner.waiting_for_idle
-    runner.runq = queue  # type: ignore[assignment]  # Trio only needs what RunQueue offers
-    runner.deadlines = deadlines  # type: ignore[assignment]  # as above
+    runner.runq = queue
+    runner.deadlines = deadlines
     manager = runner.io_manager
-    runner.io_manager = _SeldomAsked(manager)  # type: ignore[assignment]  # as above
+    runner.io_manager = _SeldomAsked(manager)
     runner.__class__ = _RefusingRunner
 
     def give_back() -> None:
@@ -231,7 +236,7 @@ def lost_tasks(queue: RunQueue) -> list[trio.lowlevel.Task]:
 
     Their owner is dead, or they wait for the event that lets them go on.
     """
-    runner = _run.GLOBAL_RUN_CONTEXT.runner
+    runner = _context.runner
     queued = dict.fromkeys(queue.tasks())
     lost = [t for t in runner.tasks if t._next_send_fn is not None and not _is_trios(t) and t not in queued]
     return sorted(lost, key=lambda task: task._counter)
@@ -239,7 +244,7 @@ def lost_tasks(queue: RunQueue) -> list[trio.lowlevel.Task]:
 
 def blocked_tasks() -> list[trio.lowlevel.Task]:
     """Tasks that wait for something, oldest first; without Trio's own."""
-    runner = _run.GLOBAL_RUN_CONTEXT.runner
+    runner = _context.runner
     waiting = [t for t in runner.tasks if t._abort_func is not None and not _is_trios(t)]
     return sorted(waiting, key=lambda task: task._counter)
 
@@ -279,7 +284,7 @@ def abandon(task: trio.lowlevel.Task) -> None:
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(task.coro))
     task._abort_func = None
-    _run.GLOBAL_RUN_CONTEXT.runner.task_exited(task, outcome.Value(None))
+    _context.runner.task_exited(task, outcome.Value(None))
 
 
 def share(
@@ -291,14 +296,14 @@ def share(
 
     Returns a function that gives the run its own queue and deadlines back, with all that is runnable.
     """
-    runner = _run.GLOBAL_RUN_CONTEXT.runner
+    runner = _context.runner
     trios_queue, trios_deadlines = runner.runq, runner.deadlines
     for task in trios_queue:
         queue.admit(task)
     trios_queue.clear()
     queue.idle = runner.waiting_for_idle
-    runner.runq = queue  # type: ignore[assignment]  # Trio only needs what RunQueue offers
-    runner.deadlines = SharedDeadlines(trios_deadlines, set_timer, owned)  # type: ignore[assignment]  # as above
+    runner.runq = queue
+    runner.deadlines = SharedDeadlines(trios_deadlines, set_timer, owned)
 
     def give_back() -> None:
         trios_queue.extend(queue.drain())
@@ -333,4 +338,4 @@ def unwind(task: trio.lowlevel.Task, error: BaseException) -> bool:
 
 def living_tasks() -> Any:
     """The tasks of the current run, for membership tests only."""
-    return _run.GLOBAL_RUN_CONTEXT.runner.tasks
+    return _context.runner.tasks

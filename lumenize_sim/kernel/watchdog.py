@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 __all__ = ["TurnTimeout", "watching"]
@@ -79,7 +79,9 @@ def _watch() -> None:
 
 
 @contextmanager
-def watching(limit_s: float, progress: Callable[[], tuple[int, int]], cut_short: Callable[[], None]) -> Iterator[None]:
+def watching(
+    limit_s: float, progress: Callable[[], tuple[int, int]], cut_short: Callable[[], None]
+) -> Generator[None, None, None]:
     """Watch the calling thread until the block is left.
 
     Args:

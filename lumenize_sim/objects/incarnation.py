@@ -314,13 +314,11 @@ class Incarnation:
 
     def hooks(self) -> StoreHooks:
         """What the store tells and asks."""
-        access = None
-        if self.machine.host.tracing:
-
-            def access(kind: AccessKind, key: str) -> None:
-                self.machine.host.record_access(kind, key, strand_var.get())
-
+        access = self._accessed if self.machine.host.tracing else None
         return StoreHooks(access=access, sync=self.sync, transaction=self.transaction)
+
+    def _accessed(self, kind: AccessKind, key: str) -> None:
+        self.machine.host.record_access(kind, key, strand_var.get())
 
     def sync(self) -> Pending[None]:
         """Settles when all writes up to now are durable; always ends the turn (IG-12, OG-26)."""

@@ -256,7 +256,7 @@ _OPS = {"get": "read", "list": "read", "sql-read": "read", "put": "write", "sql-
 
 
 def app_line() -> str | None:
-    """``file.py:line`` of the innermost frame that is neither ours nor Trio's; ``None`` where the app asked for nothing."""
+    """``file.py:line`` of the innermost frame that is the app's; ``None`` where the app asked for nothing."""
     frame: Any = sys._getframe(2)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
