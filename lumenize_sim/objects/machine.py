@@ -19,18 +19,10 @@ from typing import Any
 import attrs
 import outcome
 
-from lumenize_sim.objects.alarm import (
-    HANDLER_TIMEOUT_MESSAGE,
-    HANDLER_TIMEOUT_S,
-    AlarmPhase,
-    AlarmScheduler,
-    Arming,
-    Failure,
-    arming,
-)
+from lumenize_sim.objects.alarm_clock import AlarmClock
 from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.context import DurableObjectState
-from lumenize_sim.objects.host import Host, ObjectHost, TimerHandle
+from lumenize_sim.objects.host import Host, ObjectHost
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.incarnation import Incarnation, Reply
 from lumenize_sim.objects.isolate import Effect, InstanceGone
@@ -96,6 +88,8 @@ class ObjectMachine:
         durable: what survives every incarnation.
         sockets: hibernatable web sockets; they survive hibernation only.
         generation: counts resets; a stub bound before one stays broken (RPC-8).
+        reset_kind: how the last incarnation ended, as the trace calls it; empty before the first end.
+        alarms: wakes the object at the time it set.
     """
 
     def __init__(
@@ -123,18 +117,10 @@ class ObjectMachine:
         self.incarnation: Incarnation | None = None
         self.generation = 0
         self.last_reset: BaseException | None = None
-        self.scheduler = AlarmScheduler()
-        self._alarm_timer: TimerHandle | None = None
-        self._alarms = 0
-        self._alarm_limit: TimerHandle | None = None
-        self._abandon_alarm = False
-        self._reset_kind = ""
+        self.reset_kind = ""
         self.incarnations = 0
         self._turn: Arrival | None = None
-        self._alarm_ms = self.durable.alarm_ms
-        if self.durable.alarm_ms is not None:
-            self.scheduler.schedule(self.durable.alarm_ms)
-            self._arm_alarm()
+        self.alarms = AlarmClock(self)
 
     # -- events in ---------------------------------------------------------------------
 
@@ -280,8 +266,8 @@ class ObjectMachine:
         after_us = host.flush_after_us(number)
         if host.tracing:
             host.record("commit", f"{self.name}!commit#{number}")
-        if store.alarm_ms != self._alarm_ms:
-            self._alarm_changed(store.alarm_ms)
+        if store.alarm_ms != self.alarms.known_ms:
+            self.alarms.changed(store.alarm_ms)
         if after_us is None:
             store.flushed(number)
             for effect, _ in effects:
@@ -396,9 +382,9 @@ class ObjectMachine:
 
     def abort(self, error: BaseException, *, retry_alarm: bool) -> None:
         """`ctx.abort`: a reset, after which the alarm whose handler ran is retried or not (LC-32, AL-26)."""
-        self._abandon_alarm = not retry_alarm
+        self.alarms.gives_up = not retry_alarm
         self.reset(error, kind="abort")
-        self._abandon_alarm = False
+        self.alarms.gives_up = False
 
     def evict(self) -> bool:
         """Become inactive: memory and sockets are lost, storage is kept (LC-15).  False where the object is busy."""
@@ -441,7 +427,7 @@ class ObjectMachine:
         host = self.host
         if host.tracing:
             host.record(kind if kind in ("evict", "hibernate") else "reset", f"{self.name}!{kind}#{incarnation.number}")
-        self._reset_kind = kind
+        self.reset_kind = kind
         self.incarnation = None
         self._turn = None
         incarnation.owner.dead = True
@@ -450,7 +436,7 @@ class ObjectMachine:
         queued = [*incarnation.following, *incarnation.gate.drop()]
         if crash:
             incarnation.store.crash()
-            self._alarm_restored()
+            self.alarms.restored()
         else:
             incarnation.store.close()
         replies = list(incarnation.inflight.values())
@@ -498,120 +484,6 @@ class ObjectMachine:
         if host.fault("evict", possible=free and self._idle(incarnation)):
             return self.evict()
         return bool(host.fault("crash")) and self.crash()
-
-    # -- alarms --------------------------------------------------------------------------
-
-    def _alarm_changed(self, alarm_ms: int | None) -> None:
-        self._alarm_ms = alarm_ms
-        if alarm_ms is None:
-            self.scheduler.cancel()
-        else:
-            self.scheduler.schedule(alarm_ms)
-        self._arm_alarm()
-
-    def _arm_alarm(self) -> None:
-        if self._alarm_timer is not None:
-            self._alarm_timer.cancel()
-            self._alarm_timer = None
-        wake_ms = self.scheduler.wake_ms
-        if wake_ms is not None:
-            due_us = self.host.now_us() + max(0, wake_ms - self.host.host.now_ms()) * 1000
-            label = f"{self.name}!alarm#{self._alarms}"
-            self._alarms += 1
-            self._alarm_timer = self.host.post_at(label, lambda: self._alarm_due(label), due_us)
-
-    def _alarm_due(self, label: str) -> None:
-        """The scheduler's clock has reached the alarm (AL-11, AL-12)."""
-        self._alarm_timer = None
-        info = self.scheduler.fire(self.host.host.now_ms())
-        if info is None:
-            self._arm_alarm()  # a real clock may have been set back
-            return
-        if self.host.tracing:
-            self.host.record("alarm", label, {"retry": info.retry_count})
-
-        def run() -> None:
-            incarnation = self.incarnation
-            assert incarnation is not None
-            store = incarnation.store
-            clean = store.alarm_ms == self.durable.alarm_ms
-            verdict = arming(store.alarm_ms, info.scheduled_time, self.host.host.now_ms(), clean=clean)
-            if verdict is not Arming.RUN or not incarnation.isolate.handles("alarm"):
-                # AL-9, AL-27: called off, moved, or nobody to hear it.
-                if verdict is Arming.RUN:
-                    store.set_alarm(None, True)
-                elif verdict is Arming.RESCHEDULE and store.alarm_ms is not None:
-                    self.scheduler.schedule(store.alarm_ms)
-                self.scheduler.succeed()
-                self._arm_alarm()
-                return
-            if clean or store.alarm_ms == info.scheduled_time:
-                store.arm()  # and otherwise a time is on its way to disk that this run must not delete (AL-9)
-            self._alarm_limit = self.host.post_at(
-                f"{label}/limit",
-                lambda: self._alarm_overdue(incarnation),
-                self.host.now_us() + HANDLER_TIMEOUT_S * 1_000_000,
-                background=True,
-            )
-            incarnation.invoke(
-                label, "alarm", (info,), None, ended=lambda result: self._alarm_ended(incarnation, result)
-            )
-
-        self.arrive(Arrival("alarm", label, None, run, lambda error: self._alarm_failed(None, error)))
-
-    def _alarm_overdue(self, incarnation: Incarnation) -> None:
-        self._alarm_limit = None
-        if not incarnation.dead:
-            self.reset(reset_error(HANDLER_TIMEOUT_MESSAGE, overloaded=True), kind="alarm-timeout")
-
-    def _alarm_ended(self, incarnation: Incarnation, result: Outcome) -> Effect | None:
-        """The handler has ended, or its instance has before that was durable."""
-        if self._alarm_limit is not None:
-            self._alarm_limit.cancel()
-            self._alarm_limit = None
-        if type(result) is outcome.Error:
-            self._alarm_failed(incarnation, result.error)
-            return None
-        incarnation.store.disarm(succeeded=True)
-        # Reported only when the deletion is durable (AL-17); a failed flush means another run (AL-18).
-        return self._alarm_succeeded
-
-    def _alarm_failed(self, incarnation: Incarnation | None, error: BaseException) -> None:
-        alive = incarnation is not None and not incarnation.dead
-        if incarnation is not None and alive:
-            incarnation.store.disarm(succeeded=False)
-        if self._abandon_alarm:
-            verdict = self.scheduler.abandon()  # AL-26
-        else:
-            # AL-24: a lost process or a failed flush is nobody's fault.
-            counted = alive or self._reset_kind not in ("crash", "flush-failed")
-            verdict = self.scheduler.fail(self.host.host.now_ms(), counted=counted, jitter=self.host.jitter())
-        if verdict is Failure.ABANDONED:
-            if incarnation is not None and alive:
-                incarnation.store.set_alarm(None, True)
-            else:
-                self.durable.alarm_ms = self._alarm_ms = None
-        self._arm_alarm()
-
-    def _alarm_succeeded(self) -> None:
-        scheduler, stored = self.scheduler, self.durable.alarm_ms
-        scheduler.succeed()
-        if stored is not None and scheduler.wake_ms is None:
-            scheduler.schedule(stored)  # the very same time was set again in the handler (AL-17)
-        self._arm_alarm()
-
-    def _alarm_restored(self) -> None:
-        """A crash has lost what was not durable: the scheduler follows what storage says (AL-10)."""
-        stored, scheduler = self.durable.alarm_ms, self.scheduler
-        self._alarm_ms = stored
-        if scheduler.queued_ms is not None and scheduler.queued_ms != stored:
-            scheduler.cancel()  # set by the handler, and lost
-        if scheduler.phase in (AlarmPhase.RUNNING, AlarmPhase.QUEUED):
-            # The run that is cut off is told in a moment; an alarm it has deleted for good is called off then.
-            if stored not in (None, scheduler.scheduled_ms, scheduler.queued_ms):
-                scheduler.schedule(stored)
-        elif stored != scheduler.scheduled_ms:
-            self._alarm_changed(stored)
 
     # -- the rest ------------------------------------------------------------------------
 

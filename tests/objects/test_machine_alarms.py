@@ -401,9 +401,9 @@ def test_success_is_reported_when_it_is_durable(passes: Any) -> None:
         await world.env.CLOCK.get_by_name("c").set(1000)
         await world.advance(1.5)
         machine: ObjectMachine = world.object("CLOCK", "c")._machine
-        assert machine.scheduler.phase.value == "running"
+        assert machine.alarms.scheduler.phase.value == "running"
         await world.settle()
-        assert machine.scheduler.phase.value == "idle"
+        assert machine.alarms.scheduler.phase.value == "idle"
         assert counts() == [0]
 
     passes(drive, plan={fault_label("slow-flush", "CLOCK/c", 1): 2}, CLOCK=Clock)

@@ -660,8 +660,8 @@ def test_a_stored_alarm_is_armed_when_its_machine_is_made(passes: Any) -> None:
         machine = ObjectMachine(
             host, "ROOM/again", Room, id_from_name("ROOM", "again"), lambda _: None, durable=durable
         )
-        assert machine.scheduler.wake_ms == durable.alarm_ms
-        machine._alarm_timer.cancel()  # type: ignore[union-attr]  # armed, as was just asserted
+        assert machine.alarms.scheduler.wake_ms == durable.alarm_ms
+        machine.alarms.timer.cancel()  # type: ignore[union-attr]  # armed, as was just asserted
 
     passes(drive, ROOM=Room)
 
