@@ -36,10 +36,11 @@ from lumenize_sim.mesh.envelope import Envelope, Failure, Metadata, Result, enco
 from lumenize_sim.mesh.errors import ClientDisconnectedError, MeshError
 from lumenize_sim.mesh.tokens import decode_payload
 from lumenize_sim.objects.context import DurableObject
+from lumenize_sim.objects.hibernation import WebSocketRequestResponsePair
 from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.websocket import WebSocket, WebSocketPair, WebSocketRequestResponsePair
+from lumenize_sim.objects.websocket import WebSocket, WebSocketPair
 
 __all__ = [
     "CLIENT_CALL_TIMEOUT_S",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lumenize_sim.objects.alarm import AlarmInfo as AlarmInfo
 from lumenize_sim.objects.context import DurableObject as DurableObject
 from lumenize_sim.objects.context import DurableObjectState as DurableObjectState
+from lumenize_sim.objects.hibernation import WebSocketRequestResponsePair as WebSocketRequestResponsePair
 from lumenize_sim.objects.host import Host as Host
 from lumenize_sim.objects.http import Request as Request
 from lumenize_sim.objects.http import Response as Response
@@ -12,7 +13,6 @@ from lumenize_sim.objects.isolate import Isolate as Isolate
 from lumenize_sim.objects.pending import Pending as Pending
 from lumenize_sim.objects.pending import gather as gather
 from lumenize_sim.objects.websocket import WebSocketPair as WebSocketPair
-from lumenize_sim.objects.websocket import WebSocketRequestResponsePair as WebSocketRequestResponsePair
 
 __all__ = [
     "AlarmInfo",

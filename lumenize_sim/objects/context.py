@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from lumenize_sim.objects.hibernation import WebSocketRequestResponsePair
 from lumenize_sim.objects.host import Host
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.isolate import InstanceGone
@@ -12,7 +13,7 @@ from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.rpc_errors import reset_error
 from lumenize_sim.objects.storage import Storage
 from lumenize_sim.objects.strand import Owner
-from lumenize_sim.objects.websocket import SocketRecord, WebSocket, WebSocketRequestResponsePair
+from lumenize_sim.objects.websocket import SocketRecord, WebSocket
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.incarnation import Incarnation

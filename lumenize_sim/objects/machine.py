@@ -22,6 +22,7 @@ import outcome
 from lumenize_sim.objects.alarm_clock import AlarmClock
 from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.context import DurableObjectState
+from lumenize_sim.objects.hibernation import HibernationRegistry
 from lumenize_sim.objects.host import Host, ObjectHost
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.incarnation import Incarnation, Reply
@@ -32,7 +33,7 @@ from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import across, disconnected, fallen, reset_error
 from lumenize_sim.objects.storage import ConnectionPool, Durable, Storage, StorageError, Store
 from lumenize_sim.objects.strand import Owner
-from lumenize_sim.objects.websocket import HibernationRegistry, SocketRecord, SocketState
+from lumenize_sim.objects.websocket import SocketRecord, SocketState
 
 __all__ = ["MachineOptions", "ObjectMachine"]
 

@@ -7,9 +7,9 @@ import random
 from contextvars import copy_context
 from typing import Any
 
+from lumenize_sim.objects.hibernation import HibernationRegistry
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.strand import Owner
-from lumenize_sim.objects.websocket import HibernationRegistry
 
 
 def owner(host: FakeHost, name: str = "node") -> Owner:

@@ -12,18 +12,16 @@ from hypothesis import strategies as st
 
 from lumenize_sim.clone import RangeError
 from lumenize_sim.errors import SimulatorError
+from lumenize_sim.objects.hibernation import MAX_EVENT_TIMEOUT_MS, HibernationRegistry, WebSocketRequestResponsePair
 from lumenize_sim.objects.refusal import Error, InvalidAccessError
 from lumenize_sim.objects.websocket import (
     MAX_ATTACHMENT_BYTES,
-    MAX_EVENT_TIMEOUT_MS,
     TRANSITIONS,
     Acceptance,
-    HibernationRegistry,
     SocketRecord,
     SocketState,
     WebSocket,
     WebSocketPair,
-    WebSocketRequestResponsePair,
     emit_var,
 )
 
@@ -149,7 +147,7 @@ def test_limits_of_tags(machine: Machine) -> None:
 
 def test_an_object_has_32768_sockets_at_most(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """WS-3."""
-    monkeypatch.setattr("lumenize_sim.objects.websocket.MAX_SOCKETS", 2)
+    monkeypatch.setattr("lumenize_sim.objects.hibernation.MAX_SOCKETS", 2)
     machine.accept()
     first = machine.accept()
     with pytest.raises(Error, match=r"^only 2 websockets can be accepted on a single Durable Object instance$"):
@@ -160,7 +158,7 @@ def test_an_object_has_32768_sockets_at_most(machine: Machine, monkeypatch: pyte
 
 def test_the_limit_is_the_platforms() -> None:
     """WS-3."""
-    from lumenize_sim.objects.websocket import MAX_SOCKETS
+    from lumenize_sim.objects.hibernation import MAX_SOCKETS
 
     assert MAX_SOCKETS == 32_768
 
