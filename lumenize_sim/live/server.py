@@ -16,7 +16,6 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
 
 from lumenize_sim.errors import UsageError
-from lumenize_sim.live import entry
 from lumenize_sim.live.files import Files
 from lumenize_sim.live.host import LiveHost
 from lumenize_sim.live.loop import Loop, running_loop
@@ -27,6 +26,7 @@ from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.websocket import ABNORMAL_REASON, SocketRecord
+from lumenize_sim.routing import entry
 
 __all__ = ["LiveServer", "serve_app"]
 

@@ -1,26 +1,20 @@
-"""What stands before the mesh: the entry Worker that routes upgrades and checks tokens (WIRE-1, WIRE-2).
-
-Only what clients of a simulated mesh need: the gateway path, a token signed by the
-world, the headers that the gateway reads.
-"""
+"""What stands before a simulated mesh: the entry of `routing`, with tokens signed by the world (WIRE-1, WIRE-2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final
 
-from lumenize_sim.mesh.tokens import mint_hs256, verify_hs256
 from lumenize_sim.objects.http import Request, Response
+from lumenize_sim.routing import entry
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World
 
 __all__ = ["Entry"]
 
-_SECRET = "simulated"
-_PREFIX = "lmz.access-token."
-TOKEN_LIFE_S = 3600
+_SECRET: Final = "simulated"
+TOKEN_LIFE_S: Final = 3600
 
 
 class Entry:
@@ -31,39 +25,14 @@ class Entry:
 
     def mint(self, seat: Any, sub: str, claims: dict[str, Any] | None = None, life_s: int = TOKEN_LIFE_S) -> str:
         """An access token for ``sub``, valid from now on."""
-        now_s = self._world.host.now_ms() // 1000
-        payload = {
-            "iss": "https://lumenize.local",
-            "aud": "https://lumenize.local",
-            "sub": sub,
-            "exp": now_s + life_s,
-            "iat": now_s,
-            "jti": self._world.host.uuid(seat.owner),
-            "emailVerified": True,
-            "adminApproved": True,
-            **(claims or {}),
-        }
-        return mint_hs256(payload, _SECRET)
+        host = self._world.host
+        now_s, token_id = host.now_ms() // 1000, host.uuid(seat.owner)
+        return entry.mint(_SECRET, sub, now_s=now_s, token_id=token_id, life_s=life_s, claims=claims)
 
     def admit(self, url: str, protocols: Sequence[str]) -> Request | Response:
         """The request that reaches the gateway, or the refusal."""
-        parts = [part for part in urlsplit(url).path.split("/") if part]
-        if len(parts) < 3 or parts[0] != "gateway" or parts[1] not in self._world.app.bindings:
-            return Response(404, "Not Found")
-        token = next((p[len(_PREFIX) :] for p in protocols if p.startswith(_PREFIX)), None)
-        if token is None:
-            return Response(401, "Unauthorized: Missing access token in WebSocket subprotocol")
-        try:
-            verify_hs256(token, _SECRET, now_s=self._world.host.now_ms() / 1000)
-        except ValueError:
-            return Response(401, '{"error":"invalid_token","error_description":"Token is invalid or expired"}')
-        headers = {
-            "Upgrade": "websocket",
-            "Authorization": f"Bearer {token}",
-            "X-Lumenize-DO-Instance-Name-Or-Id": parts[2],
-            "X-Lumenize-DO-Binding-Name": parts[1],
-        }
-        return Request("GET", url, headers)
+        world = self._world
+        return entry.admit(world.app, _SECRET, url, protocols, now_s=world.host.now_ms() / 1000)
 
     def machine(self, request: Request) -> Any:
         """The gateway object that an admitted request goes to."""

@@ -17,13 +17,13 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, wrap_client_str
 
 from lumenize_sim.errors import AppError, UsageError
 from lumenize_sim.live import LiveServer, connect_client, serve_app
-from lumenize_sim.live.entry import mint
 from lumenize_sim.live.loop import running_loop
 from lumenize_sim.mesh import LumenizeClient, LumenizeDO, LumenizeWorker, Mesh, mesh
 from lumenize_sim.mesh.tokens import decode_payload, mint_hs256
 from lumenize_sim.objects.context import DurableObject
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.websocket import WebSocket, WebSocketPair
+from lumenize_sim.routing import mint
 
 pytestmark = pytest.mark.trio
 
