@@ -20,10 +20,11 @@ import outcome
 
 from lumenize_sim.clone import UNDEFINED, loads, postprocess, preprocess
 from lumenize_sim.errors import UsageError
-from lumenize_sim.mesh import client_connection as machine
+from lumenize_sim.mesh import client_events as events
 from lumenize_sim.mesh import gateway_messages as messages
 from lumenize_sim.mesh.chain import execute_operation_chain, is_awaitable
-from lumenize_sim.mesh.client_connection import ClientConnection, ConnectionState
+from lumenize_sim.mesh.client_connection import QUEUE_TIMEOUT_S, ClientConnection
+from lumenize_sim.mesh.client_events import ConnectionState
 from lumenize_sim.mesh.client_lmz import ClientLmz
 from lumenize_sim.mesh.context import CallContext, call_context_var
 from lumenize_sim.mesh.envelope import encode_failure
@@ -87,14 +88,14 @@ class _SocketEvents:
     number: int
 
     def on_open(self) -> None:
-        self.client._feed(machine.SocketOpened(self.number))
+        self.client._feed(events.SocketOpened(self.number))
 
     def on_message(self, data: str | bytes) -> None:
         if self.client._connection.socket == self.number:
             self.client._received(data, self.number)
 
     def on_close(self, code: int, reason: str, was_clean: bool) -> None:
-        self.client._feed(machine.SocketClosed(self.number, code, reason))
+        self.client._feed(events.SocketClosed(self.number, code, reason))
 
     def on_error(self, error: Exception) -> None:
         if self.client._connection.socket == self.number:
@@ -126,11 +127,11 @@ class LumenizeClient(MeshNode):
         self._heartbeat: TimerHandle | None = None
         self._refreshing = False
         self._token_waiters: list[Pending[str]] = []
-        self._commands: deque[machine.Command] = deque()
+        self._commands: deque[events.Command] = deque()
         self._draining = False
         self._untold: list[tuple[str, tuple[Any, ...]]] | None = []
         self._lmz = ClientLmz(self, config.gateway_binding_name, config.host, config.owner)
-        self._feed(machine.ConnectRequested())
+        self._feed(events.ConnectRequested())
         untold, self._untold = self._untold, None
         if any(self._listens(name) for name, _ in untold or ()):
             self._host.spawn(self._owner, self._tell_later, untold)
@@ -154,15 +155,15 @@ class LumenizeClient(MeshNode):
 
     def connect(self) -> None:
         """Connect now, unless connected or on the way (CL-3)."""
-        self._feed(machine.ConnectRequested())
+        self._feed(events.ConnectRequested())
 
     def disconnect(self) -> None:
         """Close, and reject every call without an answer with ``Client disconnected`` (CL-29).  Idempotent."""
-        self._feed(machine.DisconnectRequested())
+        self._feed(events.DisconnectRequested())
 
     def wake(self, *, online: bool = False) -> None:
         """The page was shown or focused, or (``online``) the network returned: retry now (CL-15)."""
-        self._feed(machine.WokenUp(online))
+        self._feed(events.WokenUp(online))
 
     def clear_access_token(self) -> None:
         """Forget token and claims; the connection stays (CL-26)."""
@@ -271,7 +272,7 @@ class LumenizeClient(MeshNode):
         elif self._connection.enqueue(call_id, text):
             self._calls[call_id] = pending
             self._queue_timers[call_id] = self._host.set_timer(
-                self._owner, machine.QUEUE_TIMEOUT_S, partial(self._waited_too_long, call_id)
+                self._owner, QUEUE_TIMEOUT_S, partial(self._waited_too_long, call_id)
             )
         else:
             pending.settle(outcome.Error(MeshError("Message queue full")))
@@ -302,7 +303,7 @@ class LumenizeClient(MeshNode):
         elif kind == messages.INCOMING_CALL:
             self._called(frame)
         elif kind == messages.CONNECTION_STATUS:
-            self._feed(machine.StatusArrived(socket, bool(frame.get("subscriptionRequired"))))
+            self._feed(events.StatusArrived(socket, bool(frame.get("subscriptionRequired"))))
         else:
             self.on_unknown_message(frame if isinstance(frame, dict) else {})
 
@@ -366,7 +367,7 @@ class LumenizeClient(MeshNode):
 
     # The connection.
 
-    def _feed(self, event: machine.Input) -> None:
+    def _feed(self, event: events.Input) -> None:
         """Give the machine an input and carry out what it wants.
 
         A command may run user code that comes back here; its commands queue up behind the ones under way.  All of
@@ -389,48 +390,48 @@ class LumenizeClient(MeshNode):
         if failure is not None:
             raise failure
 
-    def _dial(self, command: machine.Dial) -> None:
+    def _dial(self, command: events.Dial) -> None:
         self._port = self._host.open_socket(
             self._owner, command.url, command.protocols, _SocketEvents(self, command.socket)
         )
 
-    def _hangup(self, command: machine.Hangup) -> None:
+    def _hangup(self, command: events.Hangup) -> None:
         port, self._port = self._port, None
         if port is not None and port.ready_state in (0, 1):
             port.close(command.code, command.reason)
 
-    def _start_backoff(self, command: machine.StartBackoff) -> None:
+    def _start_backoff(self, command: events.StartBackoff) -> None:
         self._backoff = self._host.set_timer(self._owner, command.delay_s, self._backoff_elapsed)
 
     def _backoff_elapsed(self) -> None:
         self._backoff = None
-        self._feed(machine.BackoffElapsed())
+        self._feed(events.BackoffElapsed())
 
-    def _stop_backoff(self, _: machine.StopBackoff) -> None:
+    def _stop_backoff(self, _: events.StopBackoff) -> None:
         if self._backoff is not None:
             self._backoff.cancel()
             self._backoff = None
 
-    def _start_heartbeat(self, _: machine.StartHeartbeat) -> None:
+    def _start_heartbeat(self, _: events.StartHeartbeat) -> None:
         if self._config.heartbeat_interval_s > 0:
             self._heartbeat = self._host.set_timer(
                 self._owner, self._config.heartbeat_interval_s, self._beat, background=True
             )
 
     def _beat(self) -> None:
-        self._start_heartbeat(machine.StartHeartbeat())
+        self._start_heartbeat(events.StartHeartbeat())
         try:
             if self._port is not None:
                 self._port.send(messages.WS_HEARTBEAT_PING)
         except Exception as error:
             self._log("debug", "#startHeartbeat", "Ping not sent", error=str(error))
 
-    def _stop_heartbeat(self, _: machine.StopHeartbeat) -> None:
+    def _stop_heartbeat(self, _: events.StopHeartbeat) -> None:
         if self._heartbeat is not None:
             self._heartbeat.cancel()
             self._heartbeat = None
 
-    def _send_queue(self, _: machine.SendQueue) -> None:
+    def _send_queue(self, _: events.SendQueue) -> None:
         port = self._port
         if port is None or port.ready_state != 1:
             return  # closing already: what waits goes out over the next socket
@@ -438,7 +439,7 @@ class LumenizeClient(MeshNode):
             self._queue_timers.pop(call_id).cancel()
             port.send(text)
 
-    def _reject_calls(self, command: machine.RejectCalls) -> None:
+    def _reject_calls(self, command: events.RejectCalls) -> None:
         for timer in self._queue_timers.values():
             timer.cancel()
         self._queue_timers.clear()
@@ -446,13 +447,13 @@ class LumenizeClient(MeshNode):
         for pending in calls.values():
             pending.settle(outcome.Error(MeshError(command.message)))
 
-    def _find_tab_id(self, _: machine.FindTabId) -> None:
+    def _find_tab_id(self, _: events.FindTabId) -> None:
         find_tab_id(
             self._host,
             self._owner,
             self._config.session_storage,
             self._config.broadcast_channel,
-            lambda tab_id: self._feed(machine.TabIdFound(tab_id)),
+            lambda tab_id: self._feed(events.TabIdFound(tab_id)),
         )
 
     # Tokens.
@@ -463,10 +464,10 @@ class LumenizeClient(MeshNode):
             return Pending.of(self._connection.token or "")
         waiter: Pending[str] = Pending("token")
         self._token_waiters.append(waiter)
-        self._refresh(machine.Refresh())
+        self._refresh(events.Refresh())
         return waiter
 
-    def _refresh(self, _: machine.Refresh) -> None:
+    def _refresh(self, _: events.Refresh) -> None:
         """CL-22, CL-23."""
         if self._refreshing:
             return
@@ -481,7 +482,7 @@ class LumenizeClient(MeshNode):
         try:
             result = refresh()
         except Exception as error:
-            self._refresh_ended(machine.RefreshFailed(error))
+            self._refresh_ended(events.RefreshFailed(error))
             return
         if is_awaitable(result):
             self._host.spawn(self._owner, self._await_refresh, result)
@@ -492,32 +493,32 @@ class LumenizeClient(MeshNode):
         try:
             answer = await result
         except Exception as error:
-            self._refresh_ended(machine.RefreshFailed(error))
+            self._refresh_ended(events.RefreshFailed(error))
         else:
             self._refresh_ended(_token_in(answer))
 
     def _refresh_answered(self, result: Outcome) -> None:
         if isinstance(result, outcome.Error):
             error = result.error
-            self._refresh_ended(machine.RefreshFailed(error if isinstance(error, Exception) else MeshError(str(error))))
+            self._refresh_ended(events.RefreshFailed(error if isinstance(error, Exception) else MeshError(str(error))))
             return
         response = result.value
         status = response.status
         if status in (401, 403):
             refused = LoginRequiredError(f"Token refresh failed: {status}", status, "Refresh token expired or invalid")
-            self._refresh_ended(machine.RefreshFailed(refused))
+            self._refresh_ended(events.RefreshFailed(refused))
         elif not 200 <= status < 300:
-            self._refresh_ended(machine.RefreshFailed(MeshError(f"Token refresh failed: {status}")))
+            self._refresh_ended(events.RefreshFailed(MeshError(f"Token refresh failed: {status}")))
         else:
             try:
                 body = response.body
                 answer = loads(body.decode() if isinstance(body, bytes) else body)
             except (ValueError, AttributeError, TypeError) as error:
-                self._refresh_ended(machine.RefreshFailed(MeshError(f"Token refresh failed: not JSON ({error})")))
+                self._refresh_ended(events.RefreshFailed(MeshError(f"Token refresh failed: not JSON ({error})")))
             else:
                 self._refresh_ended(_token_in(answer))
 
-    def _refresh_ended(self, event: machine.TokenArrived | machine.RefreshFailed) -> None:
+    def _refresh_ended(self, event: events.TokenArrived | events.RefreshFailed) -> None:
         self._refreshing = False
         self._feed(event)
         waiters, self._token_waiters = self._token_waiters, []
@@ -525,7 +526,7 @@ class LumenizeClient(MeshNode):
             return
         token = self._connection.token
         result: Outcome
-        if isinstance(event, machine.RefreshFailed):
+        if isinstance(event, events.RefreshFailed):
             result = outcome.Error(event.error)
         elif token:
             result = outcome.Value(token)
@@ -560,13 +561,13 @@ class LumenizeClient(MeshNode):
         if is_awaitable(result):
             self._host.spawn(self._owner, _drive, result)
 
-    def _tell_state(self, command: machine.StateChanged) -> None:
+    def _tell_state(self, command: events.StateChanged) -> None:
         self._tell("on_connection_state_change", command.state)
 
-    def _tell_login(self, command: machine.RequireLogin) -> None:
+    def _tell_login(self, command: events.RequireLogin) -> None:
         self._tell("on_login_required", command.error)
 
-    def _tell_subscription(self, _: machine.RequireSubscription) -> None:
+    def _tell_subscription(self, _: events.RequireSubscription) -> None:
         self._tell("on_subscription_required")
 
     def _log(self, level: str, where: str, message: str, **data: Any) -> None:
@@ -577,23 +578,23 @@ async def _drive(awaitable: Any) -> None:
     await awaitable
 
 
-def _token_in(answer: Any) -> machine.TokenArrived:
+def _token_in(answer: Any) -> events.TokenArrived:
     token = answer.get("access_token") if isinstance(answer, Mapping) else None
-    return machine.TokenArrived(token if isinstance(token, str) else None)
+    return events.TokenArrived(token if isinstance(token, str) else None)
 
 
-_DO: Mapping[type[machine.Command], Callable[[LumenizeClient, Any], None]] = {
-    machine.FindTabId: LumenizeClient._find_tab_id,
-    machine.Refresh: LumenizeClient._refresh,
-    machine.Dial: LumenizeClient._dial,
-    machine.Hangup: LumenizeClient._hangup,
-    machine.StartBackoff: LumenizeClient._start_backoff,
-    machine.StopBackoff: LumenizeClient._stop_backoff,
-    machine.StartHeartbeat: LumenizeClient._start_heartbeat,
-    machine.StopHeartbeat: LumenizeClient._stop_heartbeat,
-    machine.SendQueue: LumenizeClient._send_queue,
-    machine.RejectCalls: LumenizeClient._reject_calls,
-    machine.StateChanged: LumenizeClient._tell_state,
-    machine.RequireLogin: LumenizeClient._tell_login,
-    machine.RequireSubscription: LumenizeClient._tell_subscription,
+_DO: Mapping[type[events.Command], Callable[[LumenizeClient, Any], None]] = {
+    events.FindTabId: LumenizeClient._find_tab_id,
+    events.Refresh: LumenizeClient._refresh,
+    events.Dial: LumenizeClient._dial,
+    events.Hangup: LumenizeClient._hangup,
+    events.StartBackoff: LumenizeClient._start_backoff,
+    events.StopBackoff: LumenizeClient._stop_backoff,
+    events.StartHeartbeat: LumenizeClient._start_heartbeat,
+    events.StopHeartbeat: LumenizeClient._stop_heartbeat,
+    events.SendQueue: LumenizeClient._send_queue,
+    events.RejectCalls: LumenizeClient._reject_calls,
+    events.StateChanged: LumenizeClient._tell_state,
+    events.RequireLogin: LumenizeClient._tell_login,
+    events.RequireSubscription: LumenizeClient._tell_subscription,
 }

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumenize_sim.mesh import client_connection as m
+from lumenize_sim.mesh import client_events as e
 from lumenize_sim.mesh.errors import LoginRequiredError
 from lumenize_sim.mesh.tokens import mint_hs256
 
@@ -34,16 +35,16 @@ def connection(**options: Any) -> m.ClientConnection:
     return m.ClientConnection(**{**defaults, **options})
 
 
-def feed(c: m.ClientConnection, *events: m.Input, now_ms: int = NOW_MS) -> list[m.Command]:
+def feed(c: m.ClientConnection, *events: e.Input, now_ms: int = NOW_MS) -> list[e.Command]:
     """The commands of the last of several inputs."""
-    out: list[m.Command] = []
+    out: list[e.Command] = []
     for event in events:
         out = c.feed(event, now_ms)
     return out
 
 
 def online(c: m.ClientConnection, socket: int = 1) -> m.ClientConnection:
-    feed(c, m.ConnectRequested(), m.SocketOpened(socket), m.StatusArrived(socket, False))
+    feed(c, e.ConnectRequested(), e.SocketOpened(socket), e.StatusArrived(socket, False))
     assert c.state == "connected"
     return c
 
@@ -55,83 +56,83 @@ def online(c: m.ClientConnection, socket: int = 1) -> m.ClientConnection:
 def test_url_holds_binding_and_instance_and_a_web_socket_scheme(base: str, shown: str) -> None:
     """CL-9; T-CL 12 to 16."""
     c = connection(base_url=base, token=token())
-    assert feed(c, m.ConnectRequested()) == [
-        m.Dial(1, f"{shown}/gateway/GW/alice.tab1", ("lmz", f"lmz.access-token.{c.token}")),
-        m.StateChanged("connecting"),
+    assert feed(c, e.ConnectRequested()) == [
+        e.Dial(1, f"{shown}/gateway/GW/alice.tab1", ("lmz", f"lmz.access-token.{c.token}")),
+        e.StateChanged("connecting"),
     ]
 
 
 def test_state_is_connected_only_after_the_status_frame() -> None:
     """CL-5, CL-36: state, then queue, then subscription."""
     c = connection()
-    feed(c, m.ConnectRequested())
-    assert feed(c, m.SocketOpened(1)) == [m.StartHeartbeat()]
+    feed(c, e.ConnectRequested())
+    assert feed(c, e.SocketOpened(1)) == [e.StartHeartbeat()]
     assert c.state == "connecting"
-    assert feed(c, m.StatusArrived(1, True)) == [m.StateChanged("connected"), m.SendQueue(), m.RequireSubscription()]
-    assert feed(c, m.StatusArrived(1, False)) == [m.SendQueue()]
+    assert feed(c, e.StatusArrived(1, True)) == [e.StateChanged("connected"), e.SendQueue(), e.RequireSubscription()]
+    assert feed(c, e.StatusArrived(1, False)) == [e.SendQueue()]
 
 
 def test_connect_while_connected_or_on_the_way_does_nothing() -> None:
     """CL-3; T-CL 43."""
     c = connection()
-    feed(c, m.ConnectRequested())
-    assert feed(c, m.ConnectRequested()) == []
-    assert feed(online(connection()), m.ConnectRequested()) == []
+    feed(c, e.ConnectRequested())
+    assert feed(c, e.ConnectRequested()) == []
+    assert feed(online(connection()), e.ConnectRequested()) == []
 
 
 def test_connect_cuts_the_back_off_short() -> None:
     """CL-3."""
     c = online(connection())
-    assert feed(c, m.SocketClosed(1, 1006, "")) == [
-        m.StopHeartbeat(),
-        m.StartBackoff(1.0),
-        m.StateChanged("reconnecting"),
+    assert feed(c, e.SocketClosed(1, 1006, "")) == [
+        e.StopHeartbeat(),
+        e.StartBackoff(1.0),
+        e.StateChanged("reconnecting"),
     ]
-    out = feed(c, m.ConnectRequested())
-    assert out[0] == m.StopBackoff()
-    assert isinstance(out[1], m.Dial)
+    out = feed(c, e.ConnectRequested())
+    assert out[0] == e.StopBackoff()
+    assert isinstance(out[1], e.Dial)
     assert c.state == "reconnecting"
 
 
 def test_back_off_doubles_to_a_cap_and_starts_over_when_a_socket_opens() -> None:
     """CL-12."""
     c = connection(token=token(exp=None))
-    feed(c, m.ConnectRequested())
+    feed(c, e.ConnectRequested())
     delays = []
     for _ in range(8):
         assert c.socket is not None
-        out = feed(c, m.SocketClosed(c.socket, 1006, ""))
-        delays += [o.delay_s for o in out if isinstance(o, m.StartBackoff)]
-        out = feed(c, m.BackoffElapsed())
-        if m.Refresh() in out:
-            feed(c, m.TokenArrived(token()))
+        out = feed(c, e.SocketClosed(c.socket, 1006, ""))
+        delays += [o.delay_s for o in out if isinstance(o, e.StartBackoff)]
+        out = feed(c, e.BackoffElapsed())
+        if e.Refresh() in out:
+            feed(c, e.TokenArrived(token()))
     assert delays == [1, 2, 4, 8, 16, 30, 30, 30]
     assert c.socket is not None
-    out = feed(c, m.SocketOpened(c.socket), m.SocketClosed(c.socket, 1006, ""))
-    assert m.StartBackoff(1.0) in out
+    out = feed(c, e.SocketOpened(c.socket), e.SocketClosed(c.socket, 1006, ""))
+    assert e.StartBackoff(1.0) in out
 
 
 def test_first_drop_reuses_the_token_and_the_second_failure_in_a_row_refreshes_once() -> None:
     """CL-13; T-CL 39."""
     c = online(connection())
-    assert m.Refresh() not in feed(c, m.SocketClosed(1, 1006, ""), m.BackoffElapsed())
-    feed(c, m.SocketClosed(2, 1006, ""))
+    assert e.Refresh() not in feed(c, e.SocketClosed(1, 1006, ""), e.BackoffElapsed())
+    feed(c, e.SocketClosed(2, 1006, ""))
     assert c.token is None
     assert c.claims is not None
-    assert m.Refresh() in feed(c, m.BackoffElapsed())
-    feed(c, m.TokenArrived(token()))
-    feed(c, m.SocketClosed(3, 1006, ""))
+    assert e.Refresh() in feed(c, e.BackoffElapsed())
+    feed(c, e.TokenArrived(token()))
+    feed(c, e.SocketClosed(3, 1006, ""))
     assert c.token is not None, "once per cycle"
-    assert m.Refresh() not in feed(c, m.BackoffElapsed())
+    assert e.Refresh() not in feed(c, e.BackoffElapsed())
 
 
 @pytest.mark.parametrize("code", [4400, 4403])
 def test_refused_authentication_asks_for_login_and_tries_no_more(code: int) -> None:
     """CL-17; T-CL 23, 24."""
     c = online(connection())
-    stop, changed, login = feed(c, m.SocketClosed(1, code, "no"))
-    assert (stop, changed) == (m.StopHeartbeat(), m.StateChanged("disconnected"))
-    assert isinstance(login, m.RequireLogin)
+    stop, changed, login = feed(c, e.SocketClosed(1, code, "no"))
+    assert (stop, changed) == (e.StopHeartbeat(), e.StateChanged("disconnected"))
+    assert isinstance(login, e.RequireLogin)
     assert (str(login.error), login.error.code, login.error.reason) == ("Authentication failed: no", code, "no")
     assert c.phase == "idle"
 
@@ -139,42 +140,42 @@ def test_refused_authentication_asks_for_login_and_tries_no_more(code: int) -> N
 def test_expired_token_is_renewed_before_the_state_changes() -> None:
     """CL-18; T-CL 37."""
     c = online(connection())
-    assert feed(c, m.SocketClosed(1, 4401, "Token expired")) == [m.StopHeartbeat(), m.Refresh()]
+    assert feed(c, e.SocketClosed(1, 4401, "Token expired")) == [e.StopHeartbeat(), e.Refresh()]
     assert c.state == "connected"
-    assert feed(c, m.ConnectRequested()) == []
+    assert feed(c, e.ConnectRequested()) == []
     new = token(jti="2")
-    dial, changed = feed(c, m.TokenArrived(new))
-    assert isinstance(dial, m.Dial)
+    dial, changed = feed(c, e.TokenArrived(new))
+    assert isinstance(dial, e.Dial)
     assert dial.protocols[1].endswith(new)
-    assert changed == m.StateChanged("reconnecting")
+    assert changed == e.StateChanged("reconnecting")
 
 
 @pytest.mark.parametrize(
-    "failure", [m.RefreshFailed(RuntimeError("boom")), m.TokenArrived(None), m.TokenArrived("no token at all")]
+    "failure", [e.RefreshFailed(RuntimeError("boom")), e.TokenArrived(None), e.TokenArrived("no token at all")]
 )
-def test_any_failed_renewal_asks_for_login(failure: m.Input) -> None:
+def test_any_failed_renewal_asks_for_login(failure: e.Input) -> None:
     """CL-18; T-CL 40."""
     c = online(connection())
-    feed(c, m.SocketClosed(1, 4401, ""))
+    feed(c, e.SocketClosed(1, 4401, ""))
     changed, login = feed(c, failure)
-    assert changed == m.StateChanged("disconnected")
-    assert isinstance(login, m.RequireLogin)
+    assert changed == e.StateChanged("disconnected")
+    assert isinstance(login, e.RequireLogin)
     assert (str(login.error), login.error.code) == ("Token refresh failed", 401)
 
 
 def test_renewal_while_reconnecting_does_not_announce_that_state_again() -> None:
     c = online(connection())
-    feed(c, m.SocketClosed(1, 1006, ""), m.BackoffElapsed(), m.SocketClosed(2, 4401, ""))
-    assert [type(o) for o in feed(c, m.TokenArrived(token()))] == [m.Dial]
+    feed(c, e.SocketClosed(1, 1006, ""), e.BackoffElapsed(), e.SocketClosed(2, 4401, ""))
+    assert [type(o) for o in feed(c, e.TokenArrived(token()))] == [e.Dial]
 
 
 def test_without_name_and_token_tab_id_and_refresh_run_together() -> None:
     """CL-6; T-CL 35."""
     c = connection(instance_name=None, token=None)
-    assert feed(c, m.ConnectRequested()) == [m.FindTabId(), m.Refresh(), m.StateChanged("connecting")]
-    assert feed(c, m.TokenArrived(token("bob"))) == []
-    (dial,) = feed(c, m.TabIdFound("0a1b2c3d"))
-    assert isinstance(dial, m.Dial)
+    assert feed(c, e.ConnectRequested()) == [e.FindTabId(), e.Refresh(), e.StateChanged("connecting")]
+    assert feed(c, e.TokenArrived(token("bob"))) == []
+    (dial,) = feed(c, e.TabIdFound("0a1b2c3d"))
+    assert isinstance(dial, e.Dial)
     assert dial.url.endswith("/GW/bob.0a1b2c3d")
     assert c.instance_name == "bob.0a1b2c3d"
 
@@ -182,9 +183,9 @@ def test_without_name_and_token_tab_id_and_refresh_run_together() -> None:
 def test_without_name_but_with_token_only_the_tab_id_is_found() -> None:
     """CL-7, also where the token has run out."""
     c = connection(instance_name=None, token=token("bob", exp=1))
-    assert feed(c, m.ConnectRequested())[0] == m.FindTabId()
-    (dial,) = feed(c, m.TabIdFound("t"))
-    assert isinstance(dial, m.Dial)
+    assert feed(c, e.ConnectRequested())[0] == e.FindTabId()
+    (dial,) = feed(c, e.TabIdFound("t"))
+    assert isinstance(dial, e.Dial)
     assert c.instance_name == "bob.t"
 
 
@@ -192,7 +193,7 @@ def test_without_name_but_with_token_only_the_tab_id_is_found() -> None:
 def test_a_token_without_readable_subject_names_the_client_undefined(bad: str) -> None:
     """CL-7."""
     c = connection(instance_name=None, token=bad)
-    feed(c, m.ConnectRequested(), m.TabIdFound("t"))
+    feed(c, e.ConnectRequested(), e.TabIdFound("t"))
     assert c.instance_name == "undefined.t"
 
 
@@ -203,47 +204,47 @@ def test_a_token_without_readable_subject_names_the_client_undefined(bad: str) -
 def test_token_is_refreshed_within_thirty_seconds_of_its_expiry(exp: Any, wanted: bool) -> None:
     """CL-8; T-CL 38."""
     c = connection(token=token(exp=exp))
-    assert (m.Refresh() in feed(c, m.ConnectRequested(), now_ms=NOW_MS + 999)) is wanted
+    assert (e.Refresh() in feed(c, e.ConnectRequested(), now_ms=NOW_MS + 999)) is wanted
 
 
 def test_a_missing_token_is_refreshed() -> None:
     """CL-8."""
-    assert m.Refresh() in feed(connection(token=None), m.ConnectRequested())
+    assert e.Refresh() in feed(connection(token=None), e.ConnectRequested())
 
 
 def test_login_error_before_the_socket_ends_the_attempt_for_good() -> None:
     """CL-10; T-CL 55, 56: never `reconnecting`, no socket."""
     c = connection(token=None)
-    feed(c, m.ConnectRequested())
+    feed(c, e.ConnectRequested())
     error = LoginRequiredError("Token refresh failed: 401", 401, "r")
-    assert feed(c, m.RefreshFailed(error)) == [m.StateChanged("disconnected"), m.RequireLogin(error)]
+    assert feed(c, e.RefreshFailed(error)) == [e.StateChanged("disconnected"), e.RequireLogin(error)]
 
 
-@pytest.mark.parametrize("failure", [m.RefreshFailed(OSError("down")), m.TokenArrived(""), m.TokenArrived("junk")])
-def test_other_failures_before_the_socket_back_off(failure: m.Input) -> None:
+@pytest.mark.parametrize("failure", [e.RefreshFailed(OSError("down")), e.TokenArrived(""), e.TokenArrived("junk")])
+def test_other_failures_before_the_socket_back_off(failure: e.Input) -> None:
     """CL-10, CL-24; T-CL 57, 58.  What was unreadable is not kept."""
     c = connection(token=None)
-    feed(c, m.ConnectRequested())
-    assert feed(c, failure) == [m.StartBackoff(1.0), m.StateChanged("reconnecting")]
+    feed(c, e.ConnectRequested())
+    assert feed(c, failure) == [e.StartBackoff(1.0), e.StateChanged("reconnecting")]
     assert c.token is None
 
 
 def test_a_tab_id_once_found_is_kept_over_a_failed_attempt() -> None:
     c = connection(instance_name=None, token=None)
-    feed(c, m.ConnectRequested(), m.TabIdFound("t"), m.RefreshFailed(OSError("down")))
-    assert feed(c, m.BackoffElapsed()) == [m.Refresh()]
-    feed(c, m.TokenArrived(token()))
+    feed(c, e.ConnectRequested(), e.TabIdFound("t"), e.RefreshFailed(OSError("down")))
+    assert feed(c, e.BackoffElapsed()) == [e.Refresh()]
+    feed(c, e.TokenArrived(token()))
     assert c.instance_name == "alice.t"
 
 
 def test_a_refresh_that_nobody_waits_for_only_leaves_its_token() -> None:
     c = connection(instance_name=None, token=token())
-    feed(c, m.ConnectRequested())
-    assert feed(c, m.RefreshFailed(OSError("down"))) == []
+    feed(c, e.ConnectRequested())
+    assert feed(c, e.RefreshFailed(OSError("down"))) == []
     new = token(jti="2")
-    assert feed(c, m.TokenArrived(new)) == []
+    assert feed(c, e.TokenArrived(new)) == []
     assert c.token == new
-    assert feed(online(connection()), m.TokenArrived("junk")) == []
+    assert feed(online(connection()), e.TokenArrived("junk")) == []
 
 
 def test_claims_are_the_payload_and_cannot_be_changed() -> None:
@@ -262,63 +263,63 @@ def test_claims_are_the_payload_and_cannot_be_changed() -> None:
 def test_disconnect_hangs_up_rejects_and_can_be_repeated() -> None:
     """CL-29; T-CL 20, 60."""
     c = online(connection())
-    assert feed(c, m.DisconnectRequested()) == [
-        m.StopHeartbeat(),
-        m.Hangup(1, 1000, "Client disconnect"),
-        m.RejectCalls("Client disconnected"),
-        m.StateChanged("disconnected"),
+    assert feed(c, e.DisconnectRequested()) == [
+        e.StopHeartbeat(),
+        e.Hangup(1, 1000, "Client disconnect"),
+        e.RejectCalls("Client disconnected"),
+        e.StateChanged("disconnected"),
     ]
-    assert feed(c, m.DisconnectRequested()) == [m.StopHeartbeat(), m.RejectCalls("Client disconnected")]
-    assert feed(c, m.SocketClosed(1, 1000, "")) == []
-    assert isinstance(feed(c, m.ConnectRequested())[0], m.Dial)
-    feed(c, m.SocketClosed(2, 1006, ""))
-    assert m.StopBackoff() in feed(c, m.DisconnectRequested())
+    assert feed(c, e.DisconnectRequested()) == [e.StopHeartbeat(), e.RejectCalls("Client disconnected")]
+    assert feed(c, e.SocketClosed(1, 1000, "")) == []
+    assert isinstance(feed(c, e.ConnectRequested())[0], e.Dial)
+    feed(c, e.SocketClosed(2, 1006, ""))
+    assert e.StopBackoff() in feed(c, e.DisconnectRequested())
 
 
 def test_disconnect_cancels_an_attempt_that_waits_for_its_token() -> None:
     """CL-30, mended: no socket opens afterwards, but the token is kept."""
     c = connection(token=None)
-    feed(c, m.ConnectRequested(), m.DisconnectRequested())
-    assert feed(c, m.TokenArrived(token())) == []
+    feed(c, e.ConnectRequested(), e.DisconnectRequested())
+    assert feed(c, e.TokenArrived(token())) == []
     assert c.token is not None
     assert c.state == "disconnected"
 
 
 def test_tab_id_found_after_disconnect_serves_the_next_connect() -> None:
     c = connection(instance_name=None)
-    feed(c, m.ConnectRequested(), m.DisconnectRequested())
-    assert m.FindTabId() not in feed(c, m.ConnectRequested()), "the search is still under way"
-    (dial,) = feed(c, m.TabIdFound("t"))
-    assert isinstance(dial, m.Dial)
+    feed(c, e.ConnectRequested(), e.DisconnectRequested())
+    assert e.FindTabId() not in feed(c, e.ConnectRequested()), "the search is still under way"
+    (dial,) = feed(c, e.TabIdFound("t"))
+    assert isinstance(dial, e.Dial)
 
 
 def test_waking_up_retries_at_once_and_forgets_failures() -> None:
     """CL-15."""
     c = online(connection(token=token(exp=None)))
-    feed(c, m.SocketClosed(1, 1006, ""))
-    stop, dial = feed(c, m.WokenUp())
-    assert (stop, type(dial)) == (m.StopBackoff(), m.Dial)
-    assert m.StartBackoff(1.0) in feed(c, m.SocketClosed(2, 1006, ""))
+    feed(c, e.SocketClosed(1, 1006, ""))
+    stop, dial = feed(c, e.WokenUp())
+    assert (stop, type(dial)) == (e.StopBackoff(), e.Dial)
+    assert e.StartBackoff(1.0) in feed(c, e.SocketClosed(2, 1006, ""))
 
 
 def test_waking_up_replaces_a_dial_that_may_hang_but_not_an_open_socket() -> None:
     c = online(connection())
-    feed(c, m.SocketClosed(1, 1006, ""), m.BackoffElapsed())
-    hangup, dial = feed(c, m.WokenUp())
-    assert (hangup, type(dial)) == (m.Hangup(2, 1000, "Client disconnect"), m.Dial)
-    feed(c, m.SocketOpened(3))
-    assert feed(c, m.WokenUp()) == []
+    feed(c, e.SocketClosed(1, 1006, ""), e.BackoffElapsed())
+    hangup, dial = feed(c, e.WokenUp())
+    assert (hangup, type(dial)) == (e.Hangup(2, 1000, "Client disconnect"), e.Dial)
+    feed(c, e.SocketOpened(3))
+    assert feed(c, e.WokenUp()) == []
 
 
 def test_waking_up_means_nothing_while_connected_and_after_disconnect() -> None:
     """CL-15; unlike upstream, `online` does not revive what was told to disconnect."""
     c = online(connection())
-    assert feed(c, m.WokenUp(online=True)) == []
-    feed(c, m.DisconnectRequested())
-    assert feed(c, m.WokenUp(online=True)) == []
-    feed(c, m.ConnectRequested(), m.SocketClosed(2, 4403, ""))
-    assert feed(c, m.WokenUp()) == []
-    assert isinstance(feed(c, m.WokenUp(online=True))[0], m.Dial)
+    assert feed(c, e.WokenUp(online=True)) == []
+    feed(c, e.DisconnectRequested())
+    assert feed(c, e.WokenUp(online=True)) == []
+    feed(c, e.ConnectRequested(), e.SocketClosed(2, 4403, ""))
+    assert feed(c, e.WokenUp()) == []
+    assert isinstance(feed(c, e.WokenUp(online=True))[0], e.Dial)
 
 
 def test_queue_takes_a_hundred_and_gives_them_back_in_order() -> None:
@@ -335,8 +336,8 @@ def test_queue_takes_a_hundred_and_gives_them_back_in_order() -> None:
 def test_events_of_a_given_up_socket_are_ignored() -> None:
     """CL-14; T-CL 32."""
     c = online(connection())
-    feed(c, m.SocketClosed(1, 1006, ""), m.BackoffElapsed(), m.SocketOpened(2), m.StatusArrived(2, False))
-    for stale in (m.SocketClosed(1, 4409, ""), m.SocketOpened(1), m.StatusArrived(1, True)):
+    feed(c, e.SocketClosed(1, 1006, ""), e.BackoffElapsed(), e.SocketOpened(2), e.StatusArrived(2, False))
+    for stale in (e.SocketClosed(1, 4409, ""), e.SocketOpened(1), e.StatusArrived(1, True)):
         assert feed(c, stale) == []
     assert c.state == "connected"
 
@@ -367,50 +368,50 @@ class Surroundings:
         self.queued: list[str] = []
         self.calls = 0
 
-    def feed(self, event: m.Input) -> None:
-        if isinstance(event, m.SocketOpened | m.WokenUp):
-            woken = isinstance(event, m.WokenUp) and (
+    def feed(self, event: e.Input) -> None:
+        if isinstance(event, e.SocketOpened | e.WokenUp):
+            woken = isinstance(event, e.WokenUp) and (
                 self.c.state == "reconnecting" or (event.online and self.c.state == "disconnected")
             )
-            if isinstance(event, m.SocketOpened) or woken:
+            if isinstance(event, e.SocketOpened) or woken:
                 self.failures = 0
-        if isinstance(event, m.DisconnectRequested):
+        if isinstance(event, e.DisconnectRequested):
             self.queued.clear()
         for command in self.c.feed(event, self.now_ms):
             self.carry_out(command)
 
-    def carry_out(self, command: m.Command) -> None:
+    def carry_out(self, command: e.Command) -> None:
         match command:
-            case m.Dial(socket=socket, protocols=protocols):
+            case e.Dial(socket=socket, protocols=protocols):
                 assert not self.live, "two sockets"
                 assert socket not in self.gone
                 assert self.c.token is None or protocols[1] == f"lmz.access-token.{self.c.token}"
                 self.live[socket] = "dialling"
-            case m.Hangup(socket=socket):
+            case e.Hangup(socket=socket):
                 del self.live[socket]
                 self.gone.append(socket)
-            case m.StartBackoff(delay_s=delay_s):
+            case e.StartBackoff(delay_s=delay_s):
                 assert not self.backoff, "two timers"
                 assert delay_s == min(2**self.failures, 30)
                 self.failures += 1
                 self.backoff = True
-            case m.StopBackoff():
+            case e.StopBackoff():
                 assert self.backoff
                 self.backoff = False
-            case m.StartHeartbeat():
+            case e.StartHeartbeat():
                 assert not self.heartbeat
                 self.heartbeat = True
-            case m.StopHeartbeat():
+            case e.StopHeartbeat():
                 self.heartbeat = False
-            case m.Refresh():
+            case e.Refresh():
                 self.refreshing = True
-            case m.FindTabId():
+            case e.FindTabId():
                 assert not self.searching, "two searches"
                 self.searching = True
-            case m.SendQueue():
+            case e.SendQueue():
                 assert [text for _, text in self.c.take_queue()] == self.queued
                 self.queued.clear()
-            case m.StateChanged(state=state):
+            case e.StateChanged(state=state):
                 assert state != self.announced
                 self.announced = state
 
@@ -420,42 +421,42 @@ class Surroundings:
         opened = next((n for n, s in self.live.items() if s == "open"), None)
         closes = {"drop": 1006, "expire": 4401, "login": 4403, "supersede": 4409}
         if action == "connect":
-            self.feed(m.ConnectRequested())
+            self.feed(e.ConnectRequested())
         elif action == "disconnect":
-            self.feed(m.DisconnectRequested())
+            self.feed(e.DisconnectRequested())
         elif action in ("wake", "online"):
-            self.feed(m.WokenUp(online=action == "online"))
+            self.feed(e.WokenUp(online=action == "online"))
         elif action == "tab" and self.searching:
             self.searching = False
-            self.feed(m.TabIdFound("t"))
+            self.feed(e.TabIdFound("t"))
         elif action in ("token", "junk", "no-token", "refuse", "fail") and self.refreshing:
             self.refreshing = False
-            answers: dict[str, m.Input] = {
-                "token": m.TokenArrived(token(exp=self.now_ms // 1000 + 60)),
-                "junk": m.TokenArrived("junk"),
-                "no-token": m.TokenArrived(None),
-                "refuse": m.RefreshFailed(LoginRequiredError("no", 401, "no")),
-                "fail": m.RefreshFailed(OSError("down")),
+            answers: dict[str, e.Input] = {
+                "token": e.TokenArrived(token(exp=self.now_ms // 1000 + 60)),
+                "junk": e.TokenArrived("junk"),
+                "no-token": e.TokenArrived(None),
+                "refuse": e.RefreshFailed(LoginRequiredError("no", 401, "no")),
+                "fail": e.RefreshFailed(OSError("down")),
             }
             self.feed(answers[action])
         elif action == "open" and dialling is not None:
             self.live[dialling] = "open"
-            self.feed(m.SocketOpened(dialling))
+            self.feed(e.SocketOpened(dialling))
         elif action == "status" and opened is not None:
-            self.feed(m.StatusArrived(opened, True))
+            self.feed(e.StatusArrived(opened, True))
         elif action in closes and self.live:
             ((socket, _),) = self.live.items()
             del self.live[socket]
             self.gone.append(socket)
-            self.feed(m.SocketClosed(socket, closes[action], ""))
+            self.feed(e.SocketClosed(socket, closes[action], ""))
         elif action == "stale" and self.gone:
             before = c.state
-            for event in (m.SocketClosed(self.gone[-1], 1006, ""), m.StatusArrived(self.gone[-1], True)):
+            for event in (e.SocketClosed(self.gone[-1], 1006, ""), e.StatusArrived(self.gone[-1], True)):
                 assert c.feed(event, self.now_ms) == []
             assert c.state == before
         elif action == "timer" and self.backoff:
             self.backoff = False
-            self.feed(m.BackoffElapsed())
+            self.feed(e.BackoffElapsed())
         elif action == "call":
             self.calls += 1
             if opened is None and c.enqueue(str(self.calls), f"f{self.calls}"):
