@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, ClassVar, TypeVar, cast, overload
 
 import outcome
 
 from lumenize_sim.clone import UNDEFINED, postprocess, preprocess, structured_clone
 from lumenize_sim.errors import AppError
-from lumenize_sim.mesh.chain import (
-    Protected,
-    execute_operation_chain,
-    is_awaitable,
-    with_result,
-)
+from lumenize_sim.mesh.chain import Protected
 from lumenize_sim.mesh.context import (
     CallContext,
     NodeIdentity,
@@ -30,6 +25,7 @@ from lumenize_sim.mesh.context import (
     outgoing_context,
 )
 from lumenize_sim.mesh.continuation import RESULT, OperationChain, get_operation_chain
+from lumenize_sim.mesh.delivery import Delivery
 from lumenize_sim.mesh.envelope import Envelope, Failure, Metadata
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.walk import js_string
@@ -43,7 +39,6 @@ BINDING_KEY = "__lmz_do_binding_name"
 INSTANCE_KEY = "__lmz_do_instance_name"
 
 _OBJECT_ID = re.compile(r"[a-f0-9]{64}")
-_FIRE_AND_FORGET = "lmz.mesh.lmzApi.setupFireAndForgetHandler"
 
 
 class LmzApi:
@@ -207,7 +202,7 @@ class LmzApi:
         target = self._target(binding, instance)
         captured = capture_context(call_context_var.get())
         finished: Pending[None] = Pending("call")
-        delivery = _Delivery(self, handler_chain, on_error_only, finished)
+        delivery = Delivery(self, handler_chain, on_error_only, finished)
         token = call_context_var.set(captured)
         try:
             answer = self._send(target, binding, instance, chain, new_chain, state)
@@ -347,73 +342,6 @@ class WorkerLmz(LmzApi):
 
     def _keep_alive(self, finished: Pending[None]) -> None:
         self._ctx.wait_until(finished)
-
-
-class _Delivery:
-    """The second half of ``call``: the answer goes to the handler, or into the log (CALL-24 … CALL-30)."""
-
-    __slots__ = ("finished", "handler", "lmz", "on_error_only")
-
-    def __init__(
-        self, lmz: LmzApi, handler: OperationChain | None, on_error_only: bool, finished: Pending[None]
-    ) -> None:
-        self.lmz = lmz
-        self.handler = handler
-        self.on_error_only = on_error_only
-        self.finished = finished
-
-    async def later(self, answer: Pending[Any]) -> None:
-        answer.when_done(self.arrived)
-
-    def arrived(self, result: Outcome) -> None:
-        failed = isinstance(result, outcome.Error)
-        if self.handler is None:
-            if isinstance(result, outcome.Error):
-                self.lmz._log(
-                    _FIRE_AND_FORGET,
-                    "fire-and-forget call failed with no handler to receive the error",
-                    {"error": str(result.error)},
-                )
-            self.done()
-        elif failed or not self.on_error_only:
-            self.deliver(result.error if isinstance(result, outcome.Error) else result.value, retry=not failed)
-        else:
-            self.done()
-
-    def deliver(self, value: Any, *, retry: bool) -> None:
-        assert self.handler is not None
-        node = self.lmz._node
-        try:
-            running = execute_operation_chain(
-                with_result(self.handler, value, node), node, require_mesh_decorator=False, local=True
-            )
-        except Exception as error:
-            self.failed(error, retry)
-            return
-        if is_awaitable(running):
-            self.lmz._ctx.owner.spawn(self.finish, running, retry)
-        else:
-            self.done()
-
-    async def finish(self, running: Awaitable[Any], retry: bool) -> None:
-        try:
-            await running
-        except Exception as error:
-            self.failed(error, retry)
-        else:
-            self.done()
-
-    def failed(self, error: Exception, retry: bool) -> None:
-        if retry:
-            # As the original does: the handler hears its own failure as if the call had failed (CALL-28).
-            self.deliver(error, retry=False)
-            return
-        message = "failed to deliver fire-and-forget result/error to handler"
-        self.lmz._log(_FIRE_AND_FORGET, message, {"error": str(error)})
-        self.done()
-
-    def done(self) -> None:
-        self.finished.settle(outcome.Value(None))
 
 
 def _is_namespace(target: object) -> bool:
