@@ -183,14 +183,6 @@ class Kernel:
             if link.queue:
                 self.agenda.withdraw(link.queue[0])
 
-    def drop(self, link: Link) -> int:
-        """Lose everything on ``link``; returns how many events that were."""
-        lost = len(link.queue)
-        for event in link.queue:
-            self.agenda.cancel(event)
-        link.queue.clear()
-        return lost
-
     def cancel(self, event: Event) -> None:
         """``event`` will not happen."""
         self.agenda.cancel(event)
