@@ -122,20 +122,6 @@ def test_a_late_head_that_is_held_meanwhile_arrives_once() -> None:
     assert kernel.now_us == 50
 
 
-def test_what_is_lost_with_a_link_never_arrives() -> None:
-    kernel, chooser, a = make()
-    link = Link()
-
-    def send() -> None:
-        for nth in range(2):
-            kernel.post_on(link, a.event(f"m{nth}"))
-
-    lost: list[int] = []
-    go(kernel, a.event("send", send), a.event("cut", lambda: lost.append(kernel.drop(link))))
-    assert lost == [2]
-    assert labels(chooser) == ["send", "cut"]
-
-
 def test_quiet_comes_before_timers_that_are_far_away_and_after_near_ones() -> None:
     """Settling waits for foreground timers within its horizon, and for no housekeeping."""
     kernel, chooser, a = make()
