@@ -23,7 +23,7 @@ _NAN = ("nan",)
 def _token(value: Any) -> Hashable:
     kind = type(value)
     if kind is str or value is None:
-        return value  # type: ignore[no-any-return]
+        return value  # type: ignore[no-any-return]  # whatever was put in
     if kind is int:
         # Beyond 2**53 a Python int is a bigint on the wire, which never equals a number.
         return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else ("bigint", value)
@@ -109,7 +109,7 @@ class JSMap(MutableMapping[Any, Any]):
             return len(self) == len(other) and all(key in self and self[key] == other[key] for key in other)
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # mutable, so unhashable
 
     @recursive_repr()
     def __repr__(self) -> str:
@@ -163,7 +163,7 @@ class JSSet(MutableSet[Any]):
             return len(self) == len(other) and all(member in self for member in other)
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # mutable, so unhashable
 
     @recursive_repr()
     def __repr__(self) -> str:

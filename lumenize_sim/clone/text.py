@@ -27,7 +27,7 @@ def _no_default(value: object) -> Any:
 
 def _native() -> Callable[[Any], str]:
     make: Any = getattr(json_encoder, "c_make_encoder", None)
-    quote: Any = json_encoder.encode_basestring  # type: ignore[attr-defined,unused-ignore]
+    quote: Any = json_encoder.encode_basestring  # type: ignore[attr-defined,unused-ignore]  # not in the stubs
     if make is None:  # pragma: no cover - interpreters without the C accelerator
         return json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
     # Kept ready: JSONEncoder builds this object anew for every call, which costs as much as a small frame.
@@ -37,7 +37,7 @@ def _native() -> Callable[[Any], str]:
 
 
 _encode = _native()
-_quote: Callable[[str], str] = json_encoder.encode_basestring  # type: ignore[attr-defined,unused-ignore]
+_quote: Callable[[str], str] = json_encoder.encode_basestring  # type: ignore[attr-defined,unused-ignore]  # not in the stubs
 
 
 def _mend(match: re.Match[str]) -> str:
@@ -210,7 +210,7 @@ def _refuse_constant(text: str) -> Any:
 
 _fast_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _exact_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_parse_int)
-_scan: Callable[[str, int], tuple[Any, int]] = _fast_decoder.scan_once  # type: ignore[attr-defined,unused-ignore]
+_scan: Callable[[str, int], tuple[Any, int]] = _fast_decoder.scan_once  # type: ignore[attr-defined,unused-ignore]  # not in the stubs
 
 
 def loads(text: str | bytes) -> Any:

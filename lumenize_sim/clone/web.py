@@ -130,7 +130,7 @@ class Headers:
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, Headers) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # mutable, so unhashable
 
     def __repr__(self) -> str:
         return f"Headers({list(self)!r})"
