@@ -11,6 +11,16 @@ _ROWS: list[tuple[str, float, str, str]] = []
 
 
 @pytest.fixture
+def noted() -> Callable[[str, float, str, str], None]:
+    """``noted(name, per_s, unit, peer)``: a row for a rate that the test has measured itself, in part of its work."""
+
+    def note(name: str, per_s: float, unit: str, peer: str) -> None:
+        _ROWS.append((name, per_s, unit, peer))
+
+    return note
+
+
+@pytest.fixture
 def rate(benchmark: Any) -> Callable[..., float]:
     """``rate(name, unit, work, count)``: run ``work`` and note ``count`` per second of its fastest round.
 
