@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from functools import partial
 from typing import Any, Self
-from urllib.parse import urljoin
 
 import attrs
 import outcome
@@ -26,10 +25,11 @@ from lumenize_sim.mesh.chain import execute_operation_chain, is_awaitable
 from lumenize_sim.mesh.client_connection import QUEUE_TIMEOUT_S, ClientConnection
 from lumenize_sim.mesh.client_events import ConnectionState
 from lumenize_sim.mesh.client_lmz import ClientLmz
+from lumenize_sim.mesh.client_tokens import TokenSource
 from lumenize_sim.mesh.context import CallContext, call_context_var
 from lumenize_sim.mesh.envelope import encode_failure
 from lumenize_sim.mesh.errors import LoginRequiredError, MeshError
-from lumenize_sim.mesh.lmz import _encode as encode_chain
+from lumenize_sim.mesh.lmz import encode_chain
 from lumenize_sim.mesh.node import MeshNode
 from lumenize_sim.mesh.tab_id import BroadcastChannel, SessionStorage, find_tab_id
 from lumenize_sim.objects.host import Host, SocketPort, TimerHandle
@@ -125,8 +125,7 @@ class LumenizeClient(MeshNode):
         self._queue_timers: dict[str, TimerHandle] = {}
         self._backoff: TimerHandle | None = None
         self._heartbeat: TimerHandle | None = None
-        self._refreshing = False
-        self._token_waiters: list[Pending[str]] = []
+        self._tokens = TokenSource(self._connection, config, self._feed)
         self._commands: deque[events.Command] = deque()
         self._draining = False
         self._untold: list[tuple[str, tuple[Any, ...]]] | None = []
@@ -197,11 +196,11 @@ class LumenizeClient(MeshNode):
         def answered(again: bool, result: Outcome) -> None:
             if again and isinstance(result, outcome.Value) and result.value.status == 401:
                 self._connection.drop_token()
-                self._fresh_token().when_done(partial(attempt, False))
+                self._tokens.fresh().when_done(partial(attempt, False))
             else:
                 response.settle(result)
 
-        self._fresh_token().when_done(partial(attempt, True))
+        self._tokens.fresh().when_done(partial(attempt, True))
         return response
 
     # What subclasses may override.
@@ -447,6 +446,9 @@ class LumenizeClient(MeshNode):
         for pending in calls.values():
             pending.settle(outcome.Error(MeshError(command.message)))
 
+    def _refresh(self, _: events.Refresh) -> None:
+        self._tokens.refresh()
+
     def _find_tab_id(self, _: events.FindTabId) -> None:
         find_tab_id(
             self._host,
@@ -455,85 +457,6 @@ class LumenizeClient(MeshNode):
             self._config.broadcast_channel,
             lambda tab_id: self._feed(events.TabIdFound(tab_id)),
         )
-
-    # Tokens.
-
-    def _fresh_token(self) -> Pending[str]:
-        """The token, refreshed first where it has run out; concurrent callers share one refresh (CL-27)."""
-        if not self._connection.needs_refresh(self._host.now_ms()):
-            return Pending.of(self._connection.token or "")
-        waiter: Pending[str] = Pending("token")
-        self._token_waiters.append(waiter)
-        self._refresh(events.Refresh())
-        return waiter
-
-    def _refresh(self, _: events.Refresh) -> None:
-        """CL-22, CL-23."""
-        if self._refreshing:
-            return
-        self._refreshing = True
-        refresh = self._config.refresh
-        if isinstance(refresh, str):
-            url = urljoin(self._config.base_url.replace("ws", "http", 1), refresh)
-            if self._config.base_url.startswith("http"):
-                url = urljoin(self._config.base_url, refresh)
-            self._host.fetch(self._owner, url, method="POST").when_done(self._refresh_answered)
-            return
-        try:
-            result = refresh()
-        except Exception as error:
-            self._refresh_ended(events.RefreshFailed(error))
-            return
-        if is_awaitable(result):
-            self._host.spawn(self._owner, self._await_refresh, result)
-        else:
-            self._refresh_ended(_token_in(result))
-
-    async def _await_refresh(self, result: Any) -> None:
-        try:
-            answer = await result
-        except Exception as error:
-            self._refresh_ended(events.RefreshFailed(error))
-        else:
-            self._refresh_ended(_token_in(answer))
-
-    def _refresh_answered(self, result: Outcome) -> None:
-        if isinstance(result, outcome.Error):
-            error = result.error
-            self._refresh_ended(events.RefreshFailed(error if isinstance(error, Exception) else MeshError(str(error))))
-            return
-        response = result.value
-        status = response.status
-        if status in (401, 403):
-            refused = LoginRequiredError(f"Token refresh failed: {status}", status, "Refresh token expired or invalid")
-            self._refresh_ended(events.RefreshFailed(refused))
-        elif not 200 <= status < 300:
-            self._refresh_ended(events.RefreshFailed(MeshError(f"Token refresh failed: {status}")))
-        else:
-            try:
-                body = response.body
-                answer = loads(body.decode() if isinstance(body, bytes) else body)
-            except (ValueError, AttributeError, TypeError) as error:
-                self._refresh_ended(events.RefreshFailed(MeshError(f"Token refresh failed: not JSON ({error})")))
-            else:
-                self._refresh_ended(_token_in(answer))
-
-    def _refresh_ended(self, event: events.TokenArrived | events.RefreshFailed) -> None:
-        self._refreshing = False
-        self._feed(event)
-        waiters, self._token_waiters = self._token_waiters, []
-        if not waiters:
-            return
-        token = self._connection.token
-        result: Outcome
-        if isinstance(event, events.RefreshFailed):
-            result = outcome.Error(event.error)
-        elif token:
-            result = outcome.Value(token)
-        else:
-            result = outcome.Error(MeshError("Refresh returned no token"))
-        for waiter in waiters:
-            waiter.settle(result)
 
     # Telling the user.
 
@@ -576,11 +499,6 @@ class LumenizeClient(MeshNode):
 
 async def _drive(awaitable: Any) -> None:
     await awaitable
-
-
-def _token_in(answer: Any) -> events.TokenArrived:
-    token = answer.get("access_token") if isinstance(answer, Mapping) else None
-    return events.TokenArrived(token if isinstance(token, str) else None)
 
 
 _DO: Mapping[type[events.Command], Callable[[LumenizeClient, Any], None]] = {

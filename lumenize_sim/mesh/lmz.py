@@ -31,7 +31,7 @@ from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.walk import js_string
 from lumenize_sim.objects.pending import Outcome, Pending
 
-__all__ = ["DurableObjectLmz", "LmzApi", "WorkerLmz"]
+__all__ = ["DurableObjectLmz", "LmzApi", "WorkerLmz", "encode_chain"]
 
 T = TypeVar("T")
 
@@ -252,7 +252,7 @@ class LmzApi:
             me = self._known()
             context = _by_value(outgoing_context(call_context_var.get(), me, new_chain=new_chain, state=state))
             callee = NodeIdentity("LumenizeWorker" if instance is None else "LumenizeDO", binding, instance)
-            envelope = Envelope(1, _encode(chain), context, Metadata(me, callee))
+            envelope = Envelope(1, encode_chain(chain), context, Metadata(me, callee))
             if instance is None:
                 stub = target
             elif len(instance) == 64 and _OBJECT_ID.fullmatch(instance):
@@ -356,7 +356,13 @@ def _by_value(context: CallContext) -> CallContext:
     return CallContext(context.call_chain, auth, structured_clone(context.state) if context.state else {})
 
 
-def _encode(chain: OperationChain) -> Any:
+def encode_chain(chain: OperationChain) -> Any:
+    """An operation chain as it is sent.
+
+    Raises:
+        AppError: an argument that the receiver would run.
+        DataCloneError: an argument that cannot be encoded (CALL-11).
+    """
     if chain and chain[-1].get("type") == "apply":
         for arg in chain[-1]["args"]:
             if type(arg) is Protected:
