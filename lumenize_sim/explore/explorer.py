@@ -15,7 +15,7 @@ from lumenize_sim.check.finding import Finding
 from lumenize_sim.errors import AppError, UsageError
 from lumenize_sim.explore.fresh import verify_fresh
 from lumenize_sim.explore.leaks import leaked, remembered
-from lumenize_sim.explore.run import Run, apart, canonical, census, record, roam, saved
+from lumenize_sim.explore.run import Run, adjusted, apart, canonical, census, record, roam, saved
 from lumenize_sim.explore.shrink import shrink
 from lumenize_sim.explore.strategies import NAMES, PORTFOLIO
 from lumenize_sim.kernel.guide import orders_of
@@ -200,9 +200,7 @@ def explore(
         raise UsageError(f"schedules={schedules}: explore at least 1")
     if strategy is not None and strategy not in NAMES:
         raise UsageError(f"strategy {strategy!r} is unknown; there is: {', '.join(NAMES)}")
-    from lumenize_sim.explore.run import _with
-
-    scenario = _with(scenario, faults, options)
+    scenario = adjusted(scenario, faults, options)
     return apart(lambda: _Explorer(scenario, schedules, seed, strategy, max_failures, save, verify, progress).run())
 
 

@@ -335,7 +335,7 @@ def simulate(
         UsageError: the scenario or an argument is wrong.
         KeyboardInterrupt: Ctrl-C.
     """
-    scenario = _with(scenario, faults, options)
+    scenario = adjusted(scenario, faults, options)
     if strategy is not None and strategy not in NAMES:
         raise UsageError(f"strategy {strategy!r} is unknown; there is: {', '.join(NAMES)}")
 
@@ -459,7 +459,12 @@ def _source(trace: Trace, label: str) -> str:
     return ""
 
 
-def _with(scenario: Scenario, faults: Faults | None, options: WorldOptions | None) -> Scenario:
+def adjusted(scenario: Scenario, faults: Faults | None, options: WorldOptions | None) -> Scenario:
+    """The scenario with other faults or options; ``None`` leaves its own.
+
+    Raises:
+        UsageError: it is no scenario.
+    """
     if not isinstance(scenario, Scenario):
         raise UsageError(f"{scenario!r} is no scenario: decorate an `async def name(world)` with @scenario(app)")
     if faults is not None:
