@@ -17,7 +17,9 @@ from lumenize_sim.mesh import LumenizeDO as LumenizeDO
 from lumenize_sim.mesh import LumenizeWorker as LumenizeWorker
 from lumenize_sim.mesh import Mesh as Mesh
 from lumenize_sim.mesh import mesh as mesh
+from lumenize_sim.objects import EXPLORED as EXPLORED
 from lumenize_sim.objects import DurableObject as DurableObject
+from lumenize_sim.objects import MachineOptions as MachineOptions
 from lumenize_sim.objects import gather as gather
 from lumenize_sim.world import Faults as Faults
 from lumenize_sim.world import Network as Network
@@ -27,6 +29,7 @@ from lumenize_sim.world import WorldOptions as WorldOptions
 from lumenize_sim.world import scenario as scenario
 
 __all__ = [
+    "EXPLORED",
     "RESULT",
     "AppError",
     "DurableObject",
@@ -35,6 +38,7 @@ __all__ = [
     "LumenizeClientGateway",
     "LumenizeDO",
     "LumenizeWorker",
+    "MachineOptions",
     "Mesh",
     "Network",
     "Report",

@@ -15,14 +15,13 @@ from lumenize_sim.check.finding import Finding
 from lumenize_sim.errors import AppError, UsageError
 from lumenize_sim.explore.fresh import verify_fresh
 from lumenize_sim.explore.leaks import leaked, remembered
-from lumenize_sim.explore.run import Run, adjusted, apart, canonical, census, record, roam, saved
+from lumenize_sim.explore.run import Run, adjusted, apart, canonical, census, draw_plan, record, roam, saved
 from lumenize_sim.explore.shrink import shrink
 from lumenize_sim.explore.strategies import NAMES, PORTFOLIO
 from lumenize_sim.kernel.guide import orders_of
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.world.faults import Faults
 from lumenize_sim.world.options import WorldOptions
-from lumenize_sim.world.randomness import generator
 from lumenize_sim.world.run import Outcome
 from lumenize_sim.world.scenario import Scenario
 
@@ -243,7 +242,7 @@ class _Explorer:
                 tasks: dict[str, int] = {}
             else:
                 name = self.strategy or PORTFOLIO[nth % len(PORTFOLIO)]
-                planned = scenario.faults.draw(generator(seed, "faults", str(nth)), boundaries)
+                planned = draw_plan(scenario, boundaries, seed=seed, schedule=nth)
                 outcome, plan, tasks = roam(
                     scenario, name, seed=seed, schedule=nth, planned=planned, events=first.events
                 )

@@ -237,6 +237,14 @@ def census(scenario: Scenario, *, seed: int) -> tuple[Outcome, dict[tuple[str, s
     return outcome, plan.census
 
 
+def draw_plan(
+    scenario: Scenario, boundaries: Mapping[tuple[str, str], Sequence[int]], *, seed: int, schedule: int = 0
+) -> dict[str, int]:
+    """What shall go wrong in one schedule, and how it decides the options that are explored; label to value."""
+    options = scenario.options.draw(generator(seed, "options", str(schedule)))
+    return {**options, **scenario.faults.draw(generator(seed, "faults", str(schedule)), boundaries)}
+
+
 def canonical(
     scenario: Scenario, found: Outcome, plan: FaultPlan, tasks: Mapping[str, int], *, seed: int, trace: bool = False
 ) -> tuple[Outcome, tuple[Choice, ...]]:
@@ -357,7 +365,7 @@ def simulate(
 
 def _roamed(scenario: Scenario, strategy: str, seed: int, *, after: Sequence[Choice] = ()) -> Run:
     first, boundaries = census(scenario, seed=seed) if scenario.faults else (None, {})
-    planned = scenario.faults.draw(generator(seed, "faults", "0"), boundaries)
+    planned = draw_plan(scenario, boundaries, seed=seed)
     outcome, plan, tasks = roam(
         scenario, strategy, seed=seed, planned=planned, events=first.events if first else 100, after=after
     )

@@ -28,7 +28,7 @@ def key_of(labels: Iterable[str]) -> int:
 
 @attrs.frozen(slots=True)
 class Choice:
-    """One pick that is not the default.
+    """One pick that is not its default.
 
     Attributes:
         label: where the decision is.
@@ -75,6 +75,10 @@ class Choice:
         if kind == "fault":
             target, _, boundary = self.label.rpartition("%")
             name, _, nth = boundary.partition("#")
+            if name.startswith("option-"):
+                return f"{name[7:].replace('-', '_')} is not its default" + (
+                    f" but variant {self.value}" if self.value > 1 else ""
+                )
             return f"{name} at {target}, boundary {nth}" + (f", variant {self.value}" if self.value > 1 else "")
         receiver = self.label.rpartition("#")[0]
         if not self.over:

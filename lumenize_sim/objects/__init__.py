@@ -10,16 +10,20 @@ from lumenize_sim.objects.host import Host as Host
 from lumenize_sim.objects.http import Request as Request
 from lumenize_sim.objects.http import Response as Response
 from lumenize_sim.objects.isolate import Isolate as Isolate
+from lumenize_sim.objects.options import EXPLORED as EXPLORED
+from lumenize_sim.objects.options import MachineOptions as MachineOptions
 from lumenize_sim.objects.pending import Pending as Pending
 from lumenize_sim.objects.pending import gather as gather
 from lumenize_sim.objects.websocket import WebSocketPair as WebSocketPair
 
 __all__ = [
+    "EXPLORED",
     "AlarmInfo",
     "DurableObject",
     "DurableObjectState",
     "Host",
     "Isolate",
+    "MachineOptions",
     "Pending",
     "Request",
     "Response",

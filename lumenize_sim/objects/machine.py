@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import outcome
 
 from lumenize_sim.objects.alarm_clock import AlarmClock
@@ -27,6 +26,7 @@ from lumenize_sim.objects.host import Host, ObjectHost
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.incarnation import Incarnation, Reply
 from lumenize_sim.objects.isolate import Effect, InstanceGone
+from lumenize_sim.objects.options import MachineOptions
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.reach import refusal_of
 from lumenize_sim.objects.refusal import Error
@@ -35,23 +35,9 @@ from lumenize_sim.objects.storage import ConnectionPool, Durable, Storage, Stora
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.objects.websocket import SocketRecord, SocketState
 
-__all__ = ["MachineOptions", "ObjectMachine"]
+__all__ = ["ObjectMachine"]
 
 FLUSH_FAILED = "Internal error in Durable Object storage write caused object to be reset."
-
-
-@attrs.frozen
-class MachineOptions:
-    """Points that the sources leave open, or that differ between platforms.
-
-    Attributes:
-        rpc_errors_wait: an error that a method throws waits for the output gate like a
-            result (OG-8 says it does not; undocumented).
-        reset_on_throw: an uncaught exception resets the instance (LC-30 says it does not).
-    """
-
-    rpc_errors_wait: bool = False
-    reset_on_throw: bool = False
 
 
 class _LateGenerator:

@@ -161,6 +161,6 @@ def late_choice(label: str, late_ms: int) -> Choice:
     return Choice(f"{label}@delay", late_ms * 1000, late_ms * 1000 + 1, 0, f"{late_ms * 1000} us")
 
 
-def fault_choice(kind: str, target: str, nth: int, value: int) -> Choice:
-    """The fault of ``kind`` at a boundary of ``target``."""
-    return Choice(fault_label(kind, target, nth), value, KINDS[kind][0], 0, kind)
+def fault_choice(kind: str, target: str, nth: int, value: int, bound: int = 0) -> Choice:
+    """The fault of ``kind`` at a boundary of ``target``; ``bound`` where the kind is not one of `KINDS`."""
+    return Choice(fault_label(kind, target, nth), value, bound or KINDS[kind][0], 0, kind)

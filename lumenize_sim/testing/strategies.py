@@ -30,7 +30,7 @@ from lumenize_sim.testing.census import Census, Place, fault_choice, late_choice
 from lumenize_sim.testing.failure import Told, error_of, judged, telling, users_frames, way_back, words
 from lumenize_sim.trace.trace import Trace
 from lumenize_sim.world.faults import KINDS, Faults
-from lumenize_sim.world.options import WorldOptions
+from lumenize_sim.world.options import OPTIONS, WorldOptions, option_kind
 from lumenize_sim.world.run import Outcome
 from lumenize_sim.world.scenario import Scenario
 
@@ -189,8 +189,26 @@ def _planned(
 ) -> Simulation:
     counted = census()
     faults = draw(_some(_faults(counted), scenario.faults.at_most))
+    options = draw(_options(scenario))
     deviations = draw(_some(_deviations(counted), schedules))
-    return Simulation(scenario, (*faults, *deviations), seed=seed)
+    return Simulation(scenario, (*options, *faults, *deviations), seed=seed)
+
+
+def _options(scenario: Scenario) -> st.SearchStrategy[list[Choice]]:
+    """How the options that are explored are decided; no choice is the default."""
+    explored = scenario.options.objects.explored
+    kinds = [
+        st.builds(
+            fault_choice,
+            st.just(option_kind(name)),
+            st.just(OPTIONS),
+            st.just(0),
+            st.integers(1, bound - 1),
+            st.just(bound),
+        )
+        for name, bound in explored.items()
+    ]
+    return _some(kinds, len(explored))
 
 
 def _some(kinds: list[st.SearchStrategy[Choice]], at_most: int) -> st.SearchStrategy[list[Choice]]:

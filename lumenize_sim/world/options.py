@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import random
+from typing import Any, Final
 
 import attrs
 
 from lumenize_sim.errors import UsageError
-from lumenize_sim.objects.machine import MachineOptions
+from lumenize_sim.kernel.plan import FaultPlan, fault_label
+from lumenize_sim.objects.options import MachineOptions, Runtime
 
-__all__ = ["Network", "WorldOptions"]
+__all__ = ["OPTIONS", "Network", "WorldOptions", "option_kind"]
+
+#: The target of the choices that decide explored options.
+OPTIONS: Final = "options"
+
+
+def option_kind(name: str) -> str:
+    """The kind of the choice that decides the option ``name``."""
+    return f"option-{name.replace('_', '-')}"
 
 
 def _known_model(_: Any, __: Any, value: str) -> None:
@@ -51,7 +61,8 @@ class WorldOptions:
         evict_after_s: idle time after which one that cannot hibernate is evicted (LC-15).
         epoch_ms: what the clock says when the run begins; default 2026-01-01.
         explore_tasks: offer the order of tasks within a turn as choices too.
-        objects: points that the sources leave open.
+        runtime: ``"production"`` or ``"workerd"``, for short: what ``objects`` has by default.
+        objects: points that differ between platforms, or that the sources leave open.
     """
 
     network: Network = attrs.field(factory=Network)
@@ -62,13 +73,40 @@ class WorldOptions:
     evict_after_s: float = 140.0
     epoch_ms: int = 1_767_225_600_000
     explore_tasks: bool = False
-    objects: MachineOptions = attrs.field(factory=MachineOptions)
+    runtime: Runtime = "production"
+    objects: MachineOptions = attrs.field(
+        default=attrs.Factory(lambda self: MachineOptions(runtime=self.runtime), takes_self=True)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        # One of the two was enough to say which platform it is; whoever says both must mean the same.
+        if self.objects.runtime != self.runtime:
+            if self.runtime != "production":
+                raise UsageError(
+                    f"runtime={self.runtime!r}, but objects says {self.objects.runtime!r}; give one of them"
+                )
+            object.__setattr__(self, "runtime", self.objects.runtime)
+
+    def draw(self, generator: random.Random) -> dict[str, int]:
+        """A plan for the fields that are `EXPLORED`: each has its default in half of the runs."""
+        plan: dict[str, int] = {}
+        for name, bound in self.objects.explored.items():
+            if generator.random() < 0.5:
+                plan[fault_label(option_kind(name), OPTIONS, 0)] = generator.randrange(1, bound)
+        return plan
+
+    def decided(self, plan: FaultPlan) -> WorldOptions:
+        """With every field that is `EXPLORED` as ``plan`` has it."""
+        if not self.objects.explored:
+            return self
+        objects = self.objects.drawn(lambda name, bound: plan.at(option_kind(name), OPTIONS, bound))
+        return attrs.evolve(self, objects=objects)
 
     def to_json(self) -> dict[str, Any]:
         """For headers of tapes and traces."""
         data = attrs.asdict(self, recurse=False)
         data["network"] = self.network.to_json()
-        data["objects"] = attrs.asdict(self.objects)
+        data["objects"] = self.objects.to_json()
         return data
 
     @classmethod
@@ -77,4 +115,4 @@ class WorldOptions:
         data = dict(data)
         network = dict(data.pop("network"))
         network["latency_s"] = tuple(network["latency_s"])
-        return cls(network=Network(**network), objects=MachineOptions(**data.pop("objects")), **data)
+        return cls(network=Network(**network), objects=MachineOptions.from_json(data.pop("objects")), **data)

@@ -106,7 +106,8 @@ def run_scenario(
         KeyboardInterrupt: Ctrl-C.
         UsageError: the scenario itself was written wrongly.
     """
-    options = scenario.options
+    plan = plan or FaultPlan()
+    options = scenario.options.decided(plan)
     recorder = Recorder() if trace else None
     worlds: list[World] = []
     drive = _Drive(scenario)
@@ -119,7 +120,6 @@ def run_scenario(
         task_choice=task_choice,
     )
     strays = Strays(options.epoch_ms, seed_of(seed, "strays"), lambda coroutine: worlds[0].unawaited(coroutine))
-    plan = plan or FaultPlan()
     with strays.virtual():
         world = World(scenario.app, kernel, plan, recorder, seed=seed, options=options, move_clock=strays.move)
         world.tapes_flushes = tape_flushes

@@ -12,7 +12,7 @@ from lumenize_sim import DurableObject, LumenizeDO, LumenizeWorker, World, World
 from lumenize_sim.clone import RangeError
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.objects import Pending, Request, Response
-from lumenize_sim.objects.machine import MachineOptions
+from lumenize_sim.objects.options import MachineOptions
 from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import DurableObjectError
 

@@ -10,7 +10,7 @@ import trio
 from lumenize_sim import DurableObject, LumenizeWorker, World, WorldOptions, gather
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.objects import Pending, Request, Response, WebSocketPair
-from lumenize_sim.objects.machine import MachineOptions
+from lumenize_sim.objects.options import MachineOptions
 
 FLUSH_ERROR = "Internal error in Durable Object storage write caused object to be reset."
 

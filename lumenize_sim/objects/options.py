@@ -1,0 +1,147 @@
+"""What platforms do differently, and what the sources leave open: one option each, with a default per runtime.
+
+``production`` is the platform as it is documented; ``workerd`` is the open-source
+runtime as it was recorded.  Where neither settles a point, the field says which rule
+leaves it open; such a field may be set to `EXPLORED`, and then each run draws its value
+as it draws its faults, so that it is on the tape and shrinks to the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Final, Literal, TypeVar
+
+import attrs
+
+from lumenize_sim.errors import UsageError
+
+__all__ = ["EXPLORED", "FLAGS", "Explored", "MachineOptions", "Runtime"]
+
+Runtime = Literal["production", "workerd"]
+T = TypeVar("T")
+
+
+class Explored(Enum):
+    """The type of `EXPLORED`."""
+
+    EXPLORED = "explored"
+
+    def __repr__(self) -> str:
+        return "EXPLORED"
+
+
+#: Instead of a value: each run draws one, the default more often than the others.
+EXPLORED: Final = Explored.EXPLORED
+
+#: Compatibility flags: name to (date from which it is on, flag that turns it off again).
+FLAGS: Final[dict[str, tuple[str, str]]] = {
+    "delete_all_deletes_alarm": ("2026-02-24", "delete_all_preserves_alarm"),  # ST-27
+    "web_socket_auto_reply_to_close": ("2026-04-07", "web_socket_manual_reply_to_close"),  # WS-16
+    "enhanced_error_serialization": ("2026-04-21", "legacy_error_serialization"),  # RPC-19
+    "durable_object_io_tasks_prevent_eviction": (  # LC-18
+        "2026-10-01",
+        "durable_object_io_tasks_do_not_prevent_eviction",
+    ),
+}
+_KNOWN_FLAGS: Final = frozenset([*FLAGS, *(off for _, off in FLAGS.values())])
+
+#: What a runtime has where the user says nothing: the newest date that a rule knows of, and that of the recording.
+_DATES: Final[Mapping[str, str]] = {"production": "2026-10-01", "workerd": "2026-03-12"}
+
+
+def per_runtime(production: T, workerd: T) -> T:
+    """A default on which the runtimes differ: ``attrs.field(default=per_runtime(1, 2))``."""
+    values = {"production": production, "workerd": workerd}
+    # A runtime that is none is refused by its validator, which runs after all defaults.
+    return attrs.Factory(lambda self: values.get(self.runtime, production), takes_self=True)
+
+
+def open_to(*others: Any) -> dict[str, Any]:
+    """Metadata of a field that may be `EXPLORED`: what it may be besides its default."""
+    return {"others": others}
+
+
+def _known_runtime(_: Any, __: Any, value: str) -> None:
+    if value not in _DATES:
+        raise UsageError(f"runtime {value!r} is unknown; there is: {', '.join(_DATES)}")
+
+
+def _date(_: Any, __: Any, value: Any) -> None:
+    parts = value.split("-") if isinstance(value, str) else []
+    if [len(part) for part in parts] != [4, 2, 2] or not all(part.isdecimal() for part in parts):
+        raise UsageError(f"compatibility date {value!r} is none; write it as '2026-03-12'")
+
+
+def _flags(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise UsageError(f"give compatibility flags as a tuple: ({value!r},)")
+    return tuple(value)
+
+
+def _known_flags(_: Any, __: Any, value: tuple[str, ...]) -> None:
+    for flag in value:
+        if flag not in _KNOWN_FLAGS:
+            raise UsageError(f"compatibility flag {flag!r} is unknown; there is: {', '.join(sorted(_KNOWN_FLAGS))}")
+
+
+@attrs.frozen(kw_only=True)
+class MachineOptions:
+    """Points that differ between platforms, or that the sources leave open.
+
+    Attributes:
+        runtime: ``"production"``, as documented, or ``"workerd"``, as recorded; decides the defaults below.
+        compatibility_date: from when on which behaviour holds (`FLAGS`); 2026-10-01 in production, and that of
+            the recording, 2026-03-12, in workerd.
+        compatibility_flags: turned on, or off, whatever the date.
+        rpc_errors_wait: an error that a method throws waits for the output gate like a
+            result (OG-8 says it does not; undocumented).  May be explored.
+        reset_on_throw: an uncaught exception resets the instance (LC-30 says it does not; documentation says that
+            it may).  May be explored.
+    """
+
+    runtime: Runtime = attrs.field(default="production", validator=_known_runtime)
+    compatibility_date: str = attrs.field(default=per_runtime(_DATES["production"], _DATES["workerd"]), validator=_date)
+    compatibility_flags: tuple[str, ...] = attrs.field(default=(), converter=_flags, validator=_known_flags)
+    rpc_errors_wait: bool | Explored = attrs.field(default=False, metadata=open_to(True))
+    reset_on_throw: bool | Explored = attrs.field(default=False, metadata=open_to(True))
+
+    def flag(self, name: str) -> bool:
+        """Whether the compatibility flag ``name`` (of `FLAGS`) is on, by name or by date."""
+        since, off = FLAGS[name]
+        if name in self.compatibility_flags:
+            return True
+        return off not in self.compatibility_flags and self.compatibility_date >= since
+
+    @property
+    def explored(self) -> dict[str, int]:
+        """The fields that are `EXPLORED`, with how many values each may have."""
+        return {
+            field.name: 1 + len(field.metadata["others"])
+            for field in attrs.fields(type(self))
+            if getattr(self, field.name) is EXPLORED
+        }
+
+    def drawn(self, draw: Callable[[str, int], int]) -> MachineOptions:
+        """These options with every explored field decided: ``draw(name, bound)`` says the n-th value, 0 the default."""
+        decided: dict[str, Any] = {}
+        for name, bound in self.explored.items():
+            field = getattr(attrs.fields(type(self)), name)
+            nth = draw(name, bound)
+            default = field.default
+            if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # attrs types it as a function
+                default = default.factory(self)
+            decided[name] = (default, *field.metadata["others"])[nth]
+        return attrs.evolve(self, **decided) if decided else self
+
+    def to_json(self) -> dict[str, Any]:
+        """For headers."""
+        data = attrs.asdict(self)
+        data["compatibility_flags"] = list(self.compatibility_flags)
+        return {name: "explored" if value is EXPLORED else value for name, value in data.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> MachineOptions:
+        """The inverse of `to_json`; unknown names are refused by attrs."""
+        known: dict[str, Any] = {name: EXPLORED if value == "explored" else value for name, value in data.items()}
+        return cls(**known)
