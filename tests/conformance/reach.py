@@ -1,0 +1,104 @@
+"""Which outcomes a program can have: all of them where they can be enumerated, else those of many schedules."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+
+from lumenize_sim.explore.exhaustive import enumerate_behaviours
+from lumenize_sim.explore.run import census, roam
+from lumenize_sim.explore.strategies import PORTFOLIO
+from lumenize_sim.world.randomness import generator
+from lumenize_sim.world.run import Outcome
+from tests.conformance.program import Program
+
+__all__ = ["Reached", "plain", "reachable"]
+
+
+@attrs.frozen
+class Reached:
+    """What came out.
+
+    Attributes:
+        counts: outcome, as canonical JSON, to the number of runs it came out of.
+        runs: how many there were.
+        complete: there is no other outcome.
+    """
+
+    counts: dict[str, int]
+    runs: int
+    complete: bool
+
+
+def plain(outcome: Any) -> str:
+    """Canonical JSON: equal texts for equal outcomes."""
+    return json.dumps(outcome, sort_keys=True, ensure_ascii=False, separators=(", ", ": "))
+
+
+def reachable(program: Program, runtime: str, *, schedules: int = 2000, enumerate_at_most: int = 0) -> Reached:
+    """Run ``program`` under ``runtime``.
+
+    The first run is first come, first served; the others roam, with the default mix of strategies in turn and, where the
+    program has faults, a plan of them for each.  The same arguments give the same answer, in any process.
+
+    Args:
+        schedules: runs where not everything is enumerated.
+        enumerate_at_most: runs to spend on enumerating a program that asks for it; 0 does not try.
+    """
+    if program.exhaustive and enumerate_at_most and not program.faults and not program.plan:
+        found = _enumerated(program, runtime, enumerate_at_most)
+        if found is not None:
+            return found
+    caught: list[Any] = []
+    scenario = program.scenario(runtime, caught)
+    counts: dict[str, int] = {}
+
+    def count(outcome: Outcome) -> None:
+        text = plain(caught[0] if caught and not outcome.failed else _broken(outcome))
+        counts[text] = counts.get(text, 0) + 1
+
+    boundaries: dict[tuple[str, str], list[int]] = {}
+    events = 100
+    if program.faults:
+        first, boundaries = census(scenario, seed=0)
+        events = first.events
+    for nth in range(schedules):
+        seed = nth if program.seeds else 0
+        planned = {**program.faults.draw(generator(seed, "faults", str(nth)), boundaries), **program.plan} if nth else {}
+        strategy = PORTFOLIO[nth % len(PORTFOLIO)] if nth else "fifo"
+        outcome, _, _ = roam(
+            scenario, strategy, seed=seed, schedule=nth, planned=planned or program.plan, events=events
+        )
+        events = events if program.faults else max(10, outcome.events)
+        count(outcome)
+    return Reached(counts, schedules, complete=False)
+
+
+def _enumerated(program: Program, runtime: str, limit: int) -> Reached | None:
+    """All outcomes, or ``None`` where there are too many runs."""
+    caught: list[Any] = []
+    scenario = program.scenario(runtime, caught)
+    counts: dict[str, int] = {}
+    original = scenario.drive
+
+    async def drive(world: Any) -> None:
+        await original(world)
+        world.record("mark", "driver", "outcome", {"outcome": plain(caught[0])})
+
+    enumeration = enumerate_behaviours(attrs.evolve(scenario, drive=drive), limit=limit)
+    if not enumeration.complete:
+        return None
+    for behaviour in enumeration.behaviours:
+        text = plain(_broken(behaviour.outcome))
+        if not behaviour.outcome.failed:
+            assert behaviour.outcome.trace is not None
+            marks = [e.data["outcome"] for e in behaviour.outcome.trace.events if (e.kind, e.label) == ("mark", "outcome")]
+            text = marks[-1]
+        counts[text] = counts.get(text, 0) + 1
+    return Reached(counts, enumeration.runs, complete=True)
+
+
+def _broken(outcome: Outcome) -> Any:
+    return {"run": outcome.kind, "message": outcome.message}
