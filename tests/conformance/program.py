@@ -19,10 +19,21 @@ from typing import Any
 
 import attrs
 
-from lumenize_sim import Faults, Mesh, Scenario, World, WorldOptions
+from lumenize_sim import Faults, MachineOptions, Mesh, Scenario, World, WorldOptions
 from tests.conformance.recorded import recordings
 
-__all__ = ["BOTH", "ISOLATE", "PRODUCTION", "PROGRAMS", "WORKERD", "Allowed", "NotApplicable", "Program", "program"]
+__all__ = [
+    "BOTH",
+    "ISOLATE",
+    "PRODUCTION",
+    "PROGRAMS",
+    "WORKERD",
+    "Allowed",
+    "NotApplicable",
+    "Program",
+    "not_applicable",
+    "program",
+]
 
 PRODUCTION = "production"
 WORKERD = "workerd"
@@ -48,7 +59,7 @@ class Program:
         bindings: classes by name.
         drive: the driver.
         runtimes: under which it is judged.
-        options: of the world; the runtime is filled in.
+        options: of the world and of its objects, by name; the runtime is filled in.
         faults: what may go wrong.
         expected: for each runtime the outcomes that must be reachable.
         also: reason, which cites a rule, to further outcomes that the reference allows.
@@ -67,7 +78,7 @@ class Program:
     bindings: Mapping[str, type]
     drive: Callable[[World], Awaitable[Any]]
     runtimes: tuple[str, ...]
-    options: WorldOptions
+    options: Mapping[str, Any]
     faults: Faults
     expected: Mapping[str, tuple[Any, ...]]
     also: Mapping[str, Allowed]
@@ -86,8 +97,10 @@ class Program:
             outcome = await self.drive(world)
             caught.append(outcome)
 
-        objects = attrs.evolve(self.options.objects, runtime=runtime)
-        options = attrs.evolve(self.options, objects=objects)
+        named = {field.name for field in attrs.fields(MachineOptions)}
+        objects: dict[str, Any] = {name: value for name, value in self.options.items() if name in named}
+        world: dict[str, Any] = {name: value for name, value in self.options.items() if name not in named}
+        options = WorldOptions(objects=MachineOptions(runtime=runtime, **objects), **world)  # type: ignore[arg-type]
         app = Mesh(bindings=self.bindings, vars=self.vars)
         return Scenario(self.id, app, drive, self.faults, options, None)
 
@@ -120,7 +133,7 @@ def program(
     expected: Sequence[Any] | Mapping[str, Sequence[Any]] = (),
     also: Mapping[str, Allowed] | None = None,
     forbidden: Callable[[Any], str | None] | None = None,
-    options: WorldOptions | None = None,
+    options: Mapping[str, Any] | None = None,
     faults: Faults | None = None,
     exhaustive: bool = False,
     seeds: bool = False,
@@ -135,7 +148,6 @@ def program(
             under ``workerd``.
     """
     recorded = recordings().get(name)
-    options = options or WorldOptions()
     wanted: dict[str, list[Any]] = {
         r: list(expected.get(r, ()) if isinstance(expected, Mapping) else expected) for r in runtime
     }
@@ -143,14 +155,8 @@ def program(
         title, group = title or recorded.title, group or recorded.group
         if WORKERD in wanted:
             wanted[WORKERD] += [outcome for outcome, _ in recorded.outcomes]
-        options = attrs.evolve(
-            options,
-            objects=attrs.evolve(
-                options.objects,
-                compatibility_date=recorded.compatibility_date,
-                compatibility_flags=recorded.flags,
-            ),
-        )
+        under = {"compatibility_date": recorded.compatibility_date, "compatibility_flags": recorded.flags}
+        options = {**under, **(options or {})}
 
     def decorate(drive: Callable[[World], Awaitable[Any]]) -> Program:
         assert name not in PROGRAMS, f"program {name} is defined twice"
@@ -163,7 +169,7 @@ def program(
             bindings=bindings,
             drive=drive,
             runtimes=tuple(runtime),
-            options=options,
+            options=options or {},
             faults=faults or Faults(),
             expected={r: tuple(outcomes) for r, outcomes in wanted.items()},
             also=also or {},

@@ -8,9 +8,8 @@ from typing import Any
 import attrs
 
 from lumenize_sim.explore.exhaustive import enumerate_behaviours
-from lumenize_sim.explore.run import census, roam
+from lumenize_sim.explore.run import census, draw_plan, roam
 from lumenize_sim.explore.strategies import PORTFOLIO
-from lumenize_sim.world.randomness import generator
 from lumenize_sim.world.run import Outcome
 from tests.conformance.program import Program
 
@@ -66,11 +65,10 @@ def reachable(program: Program, runtime: str, *, schedules: int = 2000, enumerat
         events = first.events
     for nth in range(schedules):
         seed = nth if program.seeds else 0
-        planned = {**program.faults.draw(generator(seed, "faults", str(nth)), boundaries), **program.plan} if nth else {}
+        drawn = draw_plan(scenario, boundaries, seed=seed, schedule=nth) if nth else {}
         strategy = PORTFOLIO[nth % len(PORTFOLIO)] if nth else "fifo"
-        outcome, _, _ = roam(
-            scenario, strategy, seed=seed, schedule=nth, planned=planned or program.plan, events=events
-        )
+        planned = {**drawn, **program.plan}
+        outcome, _, _ = roam(scenario, strategy, seed=seed, schedule=nth, planned=planned, events=events)
         events = events if program.faults else max(10, outcome.events)
         count(outcome)
     return Reached(counts, schedules, complete=False)
@@ -94,7 +92,9 @@ def _enumerated(program: Program, runtime: str, limit: int) -> Reached | None:
         text = plain(_broken(behaviour.outcome))
         if not behaviour.outcome.failed:
             assert behaviour.outcome.trace is not None
-            marks = [e.data["outcome"] for e in behaviour.outcome.trace.events if (e.kind, e.label) == ("mark", "outcome")]
+            marks = [
+                e.data["outcome"] for e in behaviour.outcome.trace.events if (e.kind, e.label) == ("mark", "outcome")
+            ]
             text = marks[-1]
         counts[text] = counts.get(text, 0) + 1
     return Reached(counts, enumeration.runs, complete=True)
