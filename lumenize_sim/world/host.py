@@ -101,6 +101,7 @@ class ObjectHostOf:
     Attributes:
         flush_events: commits become durable by an event of their own.  Off where nothing
             planned could tell the difference, since the flush commutes with everything else.
+        next_flush_us: how long the driver wants the next flush to take, -1 for one that fails.
     """
 
     def __init__(self, world: World, name: str) -> None:
@@ -113,7 +114,8 @@ class ObjectHostOf:
         self.machine: ObjectMachine = None  # type: ignore[assignment]  # set right after, by whoever makes both
         self.faulty = bool(world.plan)
         self.flush_events = world.tapes_flushes or world.plan.concerns(name, ("failed-flush", "slow-flush", "crash"))
-        self.fail_next_flush = False
+        self.next_flush_us: int | None = None
+        self._by_hand = False
         self._flushes = Link()
 
     # -- the kernel's actor ----------------------------------------------------------
@@ -201,15 +203,20 @@ class ObjectHostOf:
 
     def post_flush(self, label: str, fire: Callable[[], None], after_us: int) -> None:
         """Flushes end in order (OG-20)."""
+        if self._by_hand:
+            # An event in every run of the scenario, whatever is planned: so its place belongs on the tape.
+            label = label.replace("!flush", "!driven-flush")
         event = Event(label, self, self.caused(fire), receiver=self.name)
         event.not_before_us = self.kernel.agenda.now_us + after_us
         self.kernel.post_on(self._flushes, event)
 
     def flush_after_us(self, commit: int) -> int | None:
         """What the plan says about the flush of ``commit``."""
-        if self.fail_next_flush:
-            self.fail_next_flush = False
-            return -1
+        if self.next_flush_us is not None:
+            # What is committed from now on must not be durable before this one: each flush is an event.
+            self.flush_events = self._by_hand = True
+            after_us, self.next_flush_us = self.next_flush_us, None
+            return after_us
         if not self.faulty:
             return 0 if self.flush_events else None
         slow = self.fault("slow-flush", 4)

@@ -136,7 +136,13 @@ class ObjectView:
 
     def fail_next_flush(self) -> None:
         """The next commit does not become durable, which resets the object (OG-10)."""
-        self._world.object_host(self._machine).fail_next_flush = True
+        self._world.object_host(self._machine).next_flush_us = -1
+
+    def slow_next_flush(self, seconds: float) -> None:
+        """The next commit becomes durable only after ``seconds``; those that follow wait behind it (OG-20)."""
+        if not 0 <= seconds < 1e9:
+            raise UsageError(f"a flush cannot take {seconds!r} s; use 0 or more, and 1e6 for one that never ends")
+        self._world.object_host(self._machine).next_flush_us = round(seconds * 1_000_000)
 
     def _must(self, done: bool, verb: str) -> None:
         if done:

@@ -158,6 +158,61 @@ def test_a_failed_flush_takes_the_write_with_it() -> None:
     passes(drive)
 
 
+@scenario(app)
+async def held_up(world: World) -> None:
+    """Two writes; the flush of the first takes a second, and a crash comes at some moment around its end."""
+    tab = await world.connect(Tab, sub="alice")
+    note = world.object("NOTE", "n")
+    note.slow_next_flush(1)
+    for text in ("one", "two"):
+        tab.lmz.call("NOTE", "n", tab.ctn(Note).put(text))
+    await world.advance(1)
+    kept = note.storage.kv.get("line")
+    note.crash()
+    assert note.storage.kv.get("line") == kept == "two"
+
+
+def test_a_slow_flush_holds_up_those_behind_it_and_its_place_is_on_the_tape() -> None:
+    """OG-20: when the first is not durable, neither is the second; and a race with its end replays."""
+
+    async def drive(world: World) -> None:
+        tab = await world.connect(Tab, sub="alice")
+        note = world.object("NOTE", "n")
+        note.slow_next_flush(3)
+        first = tab.lmz.call_raw("NOTE", "n", tab.ctn(Note).put("first"))
+        second = tab.lmz.call_raw("NOTE", "n", tab.ctn(Note).put("second"))
+        await world.advance(2)
+        assert not first.done
+        assert not second.done
+        await second
+        assert world.now() >= 3
+        with pytest.raises(UsageError, match="cannot take -1"):
+            note.slow_next_flush(-1)
+
+    passes(drive)
+    report = explore(held_up, schedules=60, save=None)
+    assert report.failures
+    for failure in report.failures:
+        again = replay(failure.run.tape, scenario=held_up)
+        assert (again.outcome.kind, again.digest) == (failure.kind, failure.run.digest)
+
+
+def test_a_failing_flush_takes_later_ones_with_it() -> None:
+    """OG-20: a commit behind the one that fails is not durable before it."""
+
+    @scenario(app)
+    async def racing(world: World) -> None:
+        tab = await world.connect(Tab, sub="alice")
+        note = world.object("NOTE", "n")
+        note.fail_next_flush()
+        for text in ("first", "second"):
+            tab.lmz.call("NOTE", "n", tab.ctn(Note).put(text))
+        await world.settle()
+        assert note.incarnations == 2 or note.storage.kv.get("line") is None
+
+    assert not explore(racing, schedules=60, save=None).failures
+
+
 @pytest.mark.parametrize("mode", ["always", "eventually"])
 def test_a_monitor_that_does_not_hold_fails_the_run_by_its_name(mode: str) -> None:
     async def drive(world: World) -> None:
