@@ -7,8 +7,9 @@ async def gate_rmw_rpc(world: World) -> Any:
     return {"final": final, "returned": returned}
 ```
 
-The driver returns its outcome: dictionaries, lists, texts, numbers, booleans, ``None``, spelled as the recorded file spells
-them.  A program whose id is in the recorded file takes title, compatibility date and expected outcomes from there.
+The driver returns its outcome: dictionaries, lists, texts, numbers, booleans, ``None``, spelled as the recorded file
+spells them.  A program whose id is in the recorded file takes title, compatibility date and expected outcomes from
+there.
 State that lives as long as the isolate (a module's variables) is kept in `ISOLATE`, which is empty when a run begins.
 """
 

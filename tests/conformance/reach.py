@@ -39,8 +39,8 @@ def plain(outcome: Any) -> str:
 def reachable(program: Program, runtime: str, *, schedules: int = 2000, enumerate_at_most: int = 0) -> Reached:
     """Run ``program`` under ``runtime``.
 
-    The first run is first come, first served; the others roam, with the default mix of strategies in turn and, where the
-    program has faults, a plan of them for each.  The same arguments give the same answer, in any process.
+    The first run is first come, first served; the others roam, with the default mix of strategies in turn and, where
+    the program has faults, a plan of them for each.  The same arguments give the same answer, in any process.
 
     Args:
         schedules: runs where not everything is enumerated.
