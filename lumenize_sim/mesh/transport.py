@@ -8,6 +8,7 @@ import outcome
 
 from lumenize_sim.clone import UNDEFINED, structured_clone
 from lumenize_sim.mesh.envelope import Result
+from lumenize_sim.objects.http import crossing
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.rpc_errors import across
 
@@ -22,7 +23,8 @@ def snapshot(value: Any) -> Any:
     cls = type(value)
     if cls is str or cls is int or value is None or getattr(cls, "__by_value__", False) or cls is float or cls is bool:
         return value
-    return structured_clone(value)
+    message = crossing(value)
+    return structured_clone(value) if message is None else message
 
 
 def snapshot_outcome(result: Outcome) -> Outcome:

@@ -1,89 +1,85 @@
-"""Requests and responses as ``fetch`` handlers see them.  Bodies are whole, not streams."""
+"""Requests and responses as ``fetch`` handlers see them: httpx's, with what the platform adds.
+
+httpx knows nothing of web sockets that complete an upgrade, fills in fields that only a real
+connection has, and takes any status; that is what the two subclasses are for.  Bodies are whole,
+not streams.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-import attrs
+import httpx
 
 from lumenize_sim.clone import RangeError
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.websocket import WebSocket
 
-__all__ = ["Headers", "Request", "Response"]
+__all__ = ["Headers", "Request", "Response", "crossing"]
+
+#: Header fields: names without case, repeated fields kept apart (``get_list``).
+Headers = httpx.Headers
+
+_Fields = httpx.Headers | Mapping[str, str] | Iterable[tuple[str, str]] | None
+_Body = bytes | bytearray | memoryview | str | None
 
 #: Statuses whose responses cannot have a body.
-_NULL_BODY = (101, 204, 205, 304)
+_NULL_BODY: Final = (101, 204, 205, 304)
 
 
-class Headers(MutableMapping[str, str]):
-    """Header fields.  Names are case-insensitive, shown in lower case and sorted, as the platform does."""
-
-    __slots__ = ("_fields",)
-
-    def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
-        self._fields: dict[str, str] = {}
-        pairs = fields.items() if isinstance(fields, Mapping) else fields
-        for name, value in cast("Iterable[tuple[str, str]]", pairs):
-            self.append(name, value)
-
-    def append(self, name: str, value: str) -> None:
-        """Add ``value`` to what the field has, after a comma."""
-        name = name.lower()
-        before = self._fields.get(name)
-        self._fields[name] = value.strip() if before is None else f"{before}, {value.strip()}"
-
-    def __getitem__(self, name: str) -> str:
-        return self._fields[name.lower()]
-
-    def __setitem__(self, name: str, value: str) -> None:
-        self._fields[name.lower()] = value.strip()
-
-    def __delitem__(self, name: str) -> None:
-        del self._fields[name.lower()]
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._fields
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._fields))
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def __repr__(self) -> str:
-        return f"Headers({dict(self)!r})"
-
-
-def _headers(fields: Headers | Mapping[str, str] | Iterable[tuple[str, str]] | None) -> Headers:
-    # A copy in every case: a request that was sent does not change with its sender's headers.
-    return Headers(() if fields is None else fields)
-
-
-def _upper(method: str) -> str:
-    return method.upper()
-
-
-def _body(body: bytes | bytearray | memoryview | str | None) -> bytes | None:
+def _bytes(body: _Body) -> bytes | None:
     if body is None:
         return None
     return body.encode() if isinstance(body, str) else bytes(body)
 
 
-@attrs.frozen(eq=False)
-class _Message:
-    """What requests and responses have in common."""
+def _headers(fields: _Fields) -> httpx.Headers:
+    # A copy in every case: a request that was sent does not change with its sender's headers.
+    return httpx.Headers(fields if fields is None or isinstance(fields, (httpx.Headers, Mapping)) else list(fields))
 
-    #: Calls pass them as they are: their body is bytes, and whoever sends one keeps no copy of its headers.
-    __by_value__ = True
 
+class Request(httpx.Request):
+    """An HTTP request.
+
+    Args:
+        method: any case.
+        url: absolute.
+        headers: copied.  Nothing is added: ``Host`` and the like are for whoever sends it over a real connection.
+        body: text is encoded as UTF-8; ``None`` differs from an empty one.
+
+    Attributes:
+        method: in upper case.
+        url: an `httpx.URL`; ``str(request.url)`` is the text.
+        headers: an `httpx.Headers`.
+        body: bytes, or ``None``.
+    """
+
+    def __init__(self, method: str, url: httpx.URL | str, headers: _Fields = None, body: _Body = None) -> None:
+        content = _bytes(body)
+        super().__init__(method, url, content=content)
+        self.method = method.upper()
+        self.headers = _headers(headers)
+        self.body = content
+
+    @classmethod
+    def of(cls, request: httpx.Request | httpx.URL | str, **options: Any) -> Request:
+        """A copy of ``request``, or a request for a URL, as `fetch` sends it.
+
+        ``options``: ``method``, ``headers``, ``body``; of a request they replace what it has.
+        """
+        if not isinstance(request, httpx.Request):
+            return cls(options.pop("method", "GET"), request, **options)
+        body = request.body if isinstance(request, Request) else request.read() or None
+        given: dict[str, Any] = {"headers": request.headers, "body": body, **options}
+        return cls(given.pop("method", request.method), given.pop("url", request.url), **given)
+
+    @property
     def text(self) -> str:
         """The body as text; ``""`` without a body."""
-        body: bytes | None = getattr(self, "body", None)
-        return "" if body is None else body.decode("utf-8", "replace")
+        return self.content.decode("utf-8", "replace")
 
     def json(self) -> Any:
         """The body parsed as JSON.
@@ -91,68 +87,70 @@ class _Message:
         Raises:
             ValueError: it is none.
         """
-        return json.loads(self.text())
-
-
-@attrs.frozen(eq=False)
-class Request(_Message):
-    """An HTTP request.
-
-    Attributes:
-        method: in upper case.
-        url: absolute.
-        headers: a copy of what was given.
-        body: bytes; text is encoded as UTF-8.
-    """
-
-    method: str = attrs.field(converter=_upper)
-    url: str
-    headers: Headers = attrs.field(default=None, converter=_headers)
-    body: bytes | None = attrs.field(default=None, converter=_body)
-
-    @classmethod
-    def of(cls, request: Request | str, **options: Any) -> Request:
-        """A copy of ``request``, or a request for a URL, as `fetch` sends it."""
-        if isinstance(request, str):
-            return cls(options.pop("method", "GET"), request, **options)
-        return cls(request.method, request.url, request.headers, request.body)
+        return json.loads(self.text)
 
     @property
     def is_web_socket_upgrade(self) -> bool:
         """Whether the sender asks for a web socket."""
-        return self.headers.get("upgrade", "").lower() == "websocket"
+        upgrade: str = self.headers.get("upgrade", "")
+        return upgrade.lower() == "websocket"
 
 
-@attrs.frozen(eq=False)
-class Response(_Message):
+class Response(httpx.Response):
     """An HTTP response.
 
-    Attributes:
+    Args:
         status: 200 to 599, or 101 with a web socket.
-        body: bytes; text is encoded as UTF-8.
-        headers: a copy of what was given.
+        body: text is encoded as UTF-8.
+        headers: copied; nothing is added.
         web_socket: the client's end of a `WebSocketPair`, to complete an upgrade (WS-1).
+
+    Attributes:
+        status: also as ``status_code``.
+        body: bytes, or ``None``.
+        web_socket: see above.
 
     Raises:
         RangeError: the status is none, or does not fit the web socket.
         TypeError: a body where the status allows none.
     """
 
-    status: int = 200
-    body: bytes | None = attrs.field(default=None, converter=_body)
-    headers: Headers = attrs.field(default=None, converter=_headers)
-    web_socket: WebSocket | None = None
-
-    def __attrs_post_init__(self) -> None:
-        if self.web_socket is not None:
-            if self.status != 101:
+    def __init__(
+        self, status: int = 200, body: _Body = None, headers: _Fields = None, web_socket: WebSocket | None = None
+    ) -> None:
+        content = _bytes(body)
+        if web_socket is not None:
+            if status != 101:
                 raise RangeError("Responses with a WebSocket must have status code 101.")
-        elif not 200 <= self.status <= 599:
-            raise RangeError(f"The status provided ({self.status}) must be 101 or in the range [200, 599].")
-        if self.body is not None and self.status in _NULL_BODY:
+        elif not 200 <= status <= 599:
+            raise RangeError(f"The status provided ({status}) must be 101 or in the range [200, 599].")
+        if content is not None and status in _NULL_BODY:
             raise TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.")
+        super().__init__(status, content=content)
+        self.headers = _headers(headers)
+        self.body = content
+        self.web_socket = web_socket
+
+    @classmethod
+    def of(cls, response: httpx.Response) -> Response:
+        """A copy of ``response``, which has been read."""
+        if isinstance(response, Response):
+            return cls(response.status_code, response.body, response.headers, response.web_socket)
+        return cls(response.status_code, response.content or None, response.headers)
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return self.status_code
 
     @property
     def ok(self) -> bool:
         """Whether the status says success."""
-        return 200 <= self.status <= 299
+        return self.is_success
+
+
+def crossing(value: Any) -> Request | Response | None:
+    """A request or response as the receiver of a call gets it: a copy; ``None`` for any other value."""
+    if isinstance(value, httpx.Request):
+        return Request.of(value)
+    return Response.of(value) if isinstance(value, httpx.Response) else None

@@ -58,7 +58,7 @@ class Memo(LumenizeDO):
     @mesh
     async def fetched(self, url: str) -> list[Any]:
         response = await self.ctx.host.fetch(self.ctx.owner, url, method="POST", body=b"hello")
-        return [response.status, response.text()]
+        return [response.status, response.text]
 
     @mesh
     async def ask(self, binding: str, method: str) -> Any:
@@ -112,9 +112,9 @@ class Echo(DurableObject):
     """A hibernatable socket of one's own, below the mesh."""
 
     def fetch(self, request: Request) -> Response:
-        if request.url.endswith("/closed"):
+        if request.url.path.endswith("/closed"):
             return Response(418, "closed today")
-        if request.url.endswith("/bad"):
+        if request.url.path.endswith("/bad"):
             raise ValueError("bad day")
         pair = WebSocketPair()
         self.ctx.accept_web_socket(pair[1])

@@ -137,7 +137,7 @@ def test_upgrade_is_refused_in_the_order_and_words_of_the_protocol(asked: Reques
     """GW-4 to GW-11; T-GW 1 to 3, 12 to 16."""
     rig = Rig()
     response = rig.gateway.fetch(asked)
-    assert (response.status, response.text()) == (status, text)
+    assert (response.status, response.text) == (status, text)
     assert rig.ctx.get_web_sockets() == []
 
 
@@ -723,7 +723,7 @@ def test_recorded_upgrades_are_refused_with_the_recorded_bodies() -> None:
     rig = Rig()
     for client, name in (("mismatch", "u2.t"), ("noTab", "u1")):
         response = rig.gateway.fetch(request(mint_hs256({"sub": "u1"}, "k"), name))
-        assert (response.status, response.text()) == bodies[client]
+        assert (response.status, response.text) == bodies[client]
 
 
 def test_recorded_expiry_closes_with_the_recorded_code_and_reason() -> None:

@@ -998,22 +998,22 @@ async def test_requests_bring_the_identity() -> None:
     """DO-3, LMZ-8 … LMZ-10, T-DO 1 … 5, 15 … 21, 59, T-IH."""
     async with cluster(ECHO=Echo, SITE=Site) as c:
         answer = c.object("ECHO", "a").fetch(stamped())
-        assert (answer.status, answer.text()) == (
+        assert (answer.status, answer.text) == (
             501,
             "Not Implemented: override onRequest() to handle HTTP requests",
         )
         site = c.object("SITE", "s")
-        assert site.fetch(stamped()).text() == "GET None None"
+        assert site.fetch(stamped()).text == "GET None None"
         refused = site.fetch(stamped("SITE", HEX))
-        assert (refused.status, refused.text()) == (400, "LumenizeDO requires instanceName, not a DO id string.")
+        assert (refused.status, refused.text) == (400, "LumenizeDO requires instanceName, not a DO id string.")
         assert site.lmz.binding_name is None
-        assert site.fetch(stamped("SITE")).text() == "GET SITE None"
-        assert site.fetch(stamped("", "s")).text() == "GET SITE s"
+        assert site.fetch(stamped("SITE")).text == "GET SITE None"
+        assert site.fetch(stamped("", "s")).text == "GET SITE s"
         assert site.fetch(stamped("SITE", "s")).status == 200
         refused = site.fetch(stamped("OTHER"))
         assert refused.status == 500
-        assert refused.text().startswith("DO binding name mismatch: stored 'SITE' but received 'OTHER'.")
-        assert "stored 's' but received 't'" in site.fetch(stamped("", "t")).text()
+        assert refused.text.startswith("DO binding name mismatch: stored 'SITE' but received 'OTHER'.")
+        assert "stored 's' but received 't'" in site.fetch(stamped("", "t")).text
 
 
 # Construction and services

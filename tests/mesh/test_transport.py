@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import httpx
 import outcome
 import pytest
 
 from lumenize_sim.clone import UNDEFINED
 from lumenize_sim.mesh.envelope import Failure, Result
 from lumenize_sim.mesh.transport import snapshot, snapshot_outcome
-from lumenize_sim.objects.http import Response
+from lumenize_sim.objects.http import Request, Response
 
 
-@pytest.mark.parametrize("value", [None, True, 7, 1.5, "x", Response(200, "x"), Failure({"json": 1})])
+@pytest.mark.parametrize("value", [None, True, 7, 1.5, "x", Failure({"json": 1})])
 def test_what_nobody_can_change_crosses_as_it_is(value: object) -> None:
     """Immutable values and snapshots are not copied again."""
     assert snapshot(value) is value
     result = outcome.Value(value)
     assert snapshot_outcome(result).value is value
+
+
+def test_requests_and_responses_are_copied() -> None:
+    """RPC-6: their headers can be changed; the socket of an upgrade is the one thing that is handed over."""
+    sent = Response(200, "x", {"A": "1"})
+    copy = snapshot_outcome(outcome.Value(sent)).value
+    sent.headers["A"] = "2"
+    assert (copy.status, copy.text, copy.headers["a"]) == (200, "x", "1")
+    request = snapshot(httpx.Request("PUT", "https://x", content=b"y"))
+    assert isinstance(request, Request)
+    assert (request.method, request.body) == ("PUT", b"y")
 
 
 def test_the_receiver_does_not_see_later_changes() -> None:

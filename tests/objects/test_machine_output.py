@@ -141,7 +141,7 @@ class Writer(DurableObject):
 
     async def fetch(self, request: Request) -> Response:
         self.ctx.storage.kv.put("a", 1)
-        if request.url.endswith("/fail"):
+        if request.url.path.endswith("/fail"):
             raise ValueError("handler")
         return Response(200)
 

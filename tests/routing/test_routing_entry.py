@@ -69,7 +69,7 @@ def test_a_path_that_names_no_object_is_not_found(path: str) -> None:
     """Workers have no path either.  Nobody looks at the token first."""
     refused = asked(path)
     assert isinstance(refused, Response)
-    assert (refused.status, refused.text()) == (404, "Not Found")
+    assert (refused.status, refused.text) == (404, "Not Found")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_token_that_does_not_hold_is_refused_with_the_words_of_the_original(
     """Status, body and type."""
     refused = asked("/gateway/MEMO_PAD/u1.t", *tokens)
     assert isinstance(refused, Response)
-    assert (refused.status, refused.text(), refused.headers["content-type"]) == (status, text, kind)
+    assert (refused.status, refused.text, refused.headers["content-type"]) == (status, text, kind)
 
 
 def test_an_administrator_needs_nobodys_approval() -> None:
@@ -119,7 +119,7 @@ def test_a_simulated_world_refuses_as_a_server_does() -> None:
         ]:
             refused = world.entry.admit(f"ws://mesh/gateway/{path}", [f"lmz.access-token.{t}" for t in given])
             assert isinstance(refused, Response)
-            answers.append((refused.status, refused.text()))
+            answers.append((refused.status, refused.text))
 
     assert simulate(dials).failure is None
     assert [status for status, _ in answers] == [404, 401, 401, 401, 403]
