@@ -37,7 +37,7 @@ def test_reading_an_empty_object_opens_no_connection() -> None:
     assert not storage.kv.delete("a")
     assert list(storage.kv.list()) == []
     assert got(storage.get(["a"])) == {}
-    assert storage._store._connection is None
+    assert storage._store.database.connection is None
     assert not storage._store.dirty
 
 
@@ -171,7 +171,7 @@ def test_a_new_list_invalidates_the_one_before() -> None:
         "Only one kv.list() iterator can exist at a time."
     )
     assert list(second) == [("a", 1), ("b", 2)]
-    assert storage._store.pins == 0
+    assert storage._store.database.pins == 0
 
 
 def test_list_is_lazy_and_goes_on_after_writes_and_commits() -> None:

@@ -37,7 +37,7 @@ def test_cursor_gives_rows_in_every_form(storage: Storage) -> None:
     assert cursor.to_array() == [{"id": 4, "v": "d"}]
     assert cursor.next() is None
     assert (cursor.rows_read, cursor.rows_written) == (4, 0)
-    assert storage._store.pins == 0
+    assert storage._store.database.pins == 0
 
 
 def test_writing_statements_are_done_at_once(storage: Storage) -> None:

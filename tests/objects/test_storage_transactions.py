@@ -107,10 +107,10 @@ def test_flushes_that_lag_behind_do_not_pile_up_savepoints() -> None:
         storage.kv.put("n", number)
         store.commit()
         store.flushed(number - 1)  # always two commits behind
-        assert len(store._held) <= 6  # a few more, until those before have images
+        assert len(store._commits._held) <= 6  # a few more, until those before have images
         assert store.unflushed <= 2
     store.flushed(store.durable.number)
-    assert not store._lagging
+    assert not store._commits._lagging
     storage.kv.put("n", -1)
     store.commit()
     assert store.durable.log[0].image is None
@@ -333,7 +333,7 @@ def test_misuse_by_the_machine_is_told() -> None:
     with pytest.raises(SimulatorError, match="opposite order"):
         outer.finish()
     with pytest.raises(SimulatorError, match="cannot be reached"):
-        store._rewind(77)
+        store._commits._rewind(77)
     store.crash()
     store.crash()
     store.close()
@@ -487,7 +487,7 @@ def test_an_alarm_alone_is_a_commit_that_needs_no_database(storage: Storage) -> 
     assert store.commit() == 1
     storage.set_alarm(6000)
     assert store.commit() == 2
-    assert store._connection is None
+    assert store.database.connection is None
     store.flushed(1)
     assert store.durable.alarm_ms == 5000
     store.crash()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from lumenize_sim.objects.storage.durable import Commit, Durable
 from lumenize_sim.objects.storage.errors import StorageError, StorageResetError
+from lumenize_sim.objects.storage.hooks import AccessKind, StoreHooks
 from lumenize_sim.objects.storage.kv import SyncKV
 from lumenize_sim.objects.storage.limits import Limits
+from lumenize_sim.objects.storage.object_store import ObjectStore
 from lumenize_sim.objects.storage.pool import ConnectionPool
 from lumenize_sim.objects.storage.sql import SqlCursor, SqlStorage
 from lumenize_sim.objects.storage.storage import Storage
-from lumenize_sim.objects.storage.store import AccessKind, Store, StoreHooks
+from lumenize_sim.objects.storage.store import Store
 from lumenize_sim.objects.storage.transaction import StorageTransaction
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "ConnectionPool",
     "Durable",
     "Limits",
+    "ObjectStore",
     "SqlCursor",
     "SqlStorage",
     "Storage",

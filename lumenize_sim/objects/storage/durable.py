@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from lumenize_sim.objects.storage.store import Store
+    from lumenize_sim.objects.storage.object_store import ObjectStore
 
 __all__ = ["Commit", "Durable"]
 
@@ -50,4 +50,4 @@ class Durable:
     path: str | None = None
     number: int = 0
     log: list[Commit] = attrs.field(factory=list)
-    opened_by: Store | None = None
+    opened_by: ObjectStore | None = None

@@ -8,8 +8,9 @@ from typing import Any, Final
 import apsw
 
 from lumenize_sim.clone import decode_cbor, encode_cbor
+from lumenize_sim.objects.storage.database import Execute
 from lumenize_sim.objects.storage.errors import StorageError
-from lumenize_sim.objects.storage.store import Execute, Store
+from lumenize_sim.objects.storage.store import Store
 
 __all__ = ["KVIterator", "SyncKV", "range_query"]
 
@@ -91,10 +92,11 @@ def range_query(
 class SyncKV:
     """``ctx.storage.kv``: get, put, delete and list at once.  No method is a checkpoint."""
 
-    __slots__ = ("_iterator", "_store")
+    __slots__ = ("_iterator", "_store", "_table")
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._table = store.table
         self._iterator: KVIterator | None = None
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -104,7 +106,7 @@ class SyncKV:
             store.hooks.access("get", key)
         if type(key) is not str:
             key = clean_key(key)
-        execute = store.kv_execute or store.find_kv()
+        execute = self._table.execute or store.database.find_table()
         if execute is None:
             return default
         try:
@@ -134,8 +136,8 @@ class SyncKV:
         if type(key) is not str:
             key = clean_key(key)
         execute: Execute | None
-        if store.kv_writing:
-            execute = store.kv_execute
+        if self._table.writing:
+            execute = self._table.execute
             assert execute is not None
         else:
             execute = store.begin_kv(confirmed)
@@ -152,7 +154,7 @@ class SyncKV:
         if store.hooks.access is not None:
             store.hooks.access("delete", key)
         key = clean_key(key)
-        if store.find_kv() is None:
+        if store.database.find_table() is None:
             return False
         execute = store.begin_kv(confirmed)
         try:
@@ -198,7 +200,7 @@ class SyncKV:
         if store.hooks.access is not None:
             bounds = (("start", start), ("start_after", start_after), ("end", end), ("prefix", prefix))
             store.hooks.access("list", " ".join(f"{name}={bound!r}" for name, bound in bounds if bound is not None))
-        if store.find_kv() is None:
+        if store.database.find_table() is None:
             return iter(())
         try:
             rows: Iterator[tuple[str, bytes]] = store.connect().db.cursor().execute(sql, bindings)
@@ -216,14 +218,14 @@ class KVIterator(Iterator[tuple[str, Any]]):
         self._store = store
         self._rows = rows
         self._state = "live"
-        store.pins += 1
+        store.database.pins += 1
 
     def invalidate(self) -> None:
         """Another one has begun."""
         if self._state == "live":
             self._state = "invalidated"
             self._rows = iter(())
-            self._store.pins -= 1
+            self._store.database.pins -= 1
 
     def __next__(self) -> tuple[str, Any]:
         if self._state == "invalidated":
@@ -234,7 +236,7 @@ class KVIterator(Iterator[tuple[str, Any]]):
         except StopIteration:
             if self._state == "live":
                 self._state = "ended"
-                self._store.pins -= 1
+                self._store.database.pins -= 1
             raise
         except apsw.Error as error:
             raise self._store.failed(error) from None
@@ -242,4 +244,4 @@ class KVIterator(Iterator[tuple[str, Any]]):
 
     def __del__(self) -> None:
         if self._state == "live":
-            self._store.pins -= 1
+            self._store.database.pins -= 1

@@ -213,7 +213,7 @@ class SqlCursor(Iterator[dict[str, Any]]):
             cursor: apsw.Cursor = rows
             self.column_names = [column[0] for column in cursor.get_description()]
             self._pinned = True
-            store.pins += 1
+            store.database.pins += 1
 
     def _row(self) -> tuple[Any, ...] | None:
         row = self._first
@@ -231,12 +231,12 @@ class SqlCursor(Iterator[dict[str, Any]]):
             self.rows_read += 1
         elif self._pinned:
             self._pinned = False
-            self._store.pins -= 1
+            self._store.database.pins -= 1
         return row
 
     def __del__(self) -> None:
         if self._pinned:
-            self._store.pins -= 1
+            self._store.database.pins -= 1
 
     def __next__(self) -> dict[str, Any]:
         row = self._row()
