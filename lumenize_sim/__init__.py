@@ -23,7 +23,9 @@ from lumenize_sim.objects import MachineOptions as MachineOptions
 from lumenize_sim.objects import gather as gather
 from lumenize_sim.world import Faults as Faults
 from lumenize_sim.world import Network as Network
+from lumenize_sim.world import RawSocket as RawSocket
 from lumenize_sim.world import Scenario as Scenario
+from lumenize_sim.world import UpgradeRefusedError as UpgradeRefusedError
 from lumenize_sim.world import World as World
 from lumenize_sim.world import WorldOptions as WorldOptions
 from lumenize_sim.world import scenario as scenario
@@ -41,10 +43,12 @@ __all__ = [
     "MachineOptions",
     "Mesh",
     "Network",
+    "RawSocket",
     "Report",
     "Run",
     "Scenario",
     "SimulatorError",
+    "UpgradeRefusedError",
     "UsageError",
     "World",
     "WorldOptions",

@@ -1,4 +1,4 @@
-"""Clients in a simulated world: a seat, a token, a connection."""
+"""Clients in a simulated world: a seat, a token, a connection; and browsers without a mesh."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import outcome
 
 from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
+from lumenize_sim.objects.http import Request
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.world.attributes import watched
+from lumenize_sim.world.raw_socket import RawSocket
 from lumenize_sim.world.seats import FreeSeat
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World
 
-__all__ = ["connect_client"]
+__all__ = ["connect_client", "open_raw"]
 
 
 async def connect_client(
@@ -67,3 +69,18 @@ async def connect_client(
     if wait:
         await connected
     return client
+
+
+def open_raw(
+    world: World, binding: str, name: str, request: Request, browser: str | None, auto_reply: bool
+) -> RawSocket:
+    """See `World.open_socket`."""
+    machine = world.object_of(binding, name)
+    if browser is None:
+        browser = f"browser{len(world.browsers) + 1}"
+    if any(client.lmz.instance_name == browser for client in world.clients):
+        raise UsageError(f"{browser!r} is a mesh client of this world; give the browser another name")
+    seat = world.browsers.get(browser)
+    if seat is None:
+        seat = world.browsers[browser] = FreeSeat(world, browser)
+    return world.sockets.open_raw(seat, machine, request, auto_reply=auto_reply)

@@ -20,90 +20,20 @@ from typing import TYPE_CHECKING, Any
 import outcome
 
 from lumenize_sim.kernel.event import Event
-from lumenize_sim.kernel.kernel import Link
 from lumenize_sim.objects.host import SocketEvents
-from lumenize_sim.objects.http import Response
+from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome
-from lumenize_sim.objects.websocket import ABNORMAL_CODE, ABNORMAL_REASON, SocketRecord
+from lumenize_sim.objects.websocket import ABNORMAL_CODE, ABNORMAL_REASON, NO_STATUS_CODE, SocketRecord
+from lumenize_sim.world.connection import CLOSED, ClientSocket, Connection, Way
 from lumenize_sim.world.faults import HALF_OPEN_S, PARTITION_S
 from lumenize_sim.world.network import render
+from lumenize_sim.world.raw_socket import RawSocket
 
 if TYPE_CHECKING:
     from lumenize_sim.world.seats import FreeSeat
     from lumenize_sim.world.world import World
 
-__all__ = ["ClientSocket", "Connection", "Sockets"]
-
-_CONNECTING, _OPEN, _CLOSING, _CLOSED = range(4)
-
-
-class Connection:
-    """One web socket.
-
-    Attributes:
-        id: ``"alice.tab1~0"``: the client and the number of its dialling.
-        up, down: towards the object, towards the client.
-        state: the client's: 0 connecting … 3 closed.
-        record, server_gone: the object's: its end, and whether that is gone.
-        ends: what the sender of either direction does to its frames.
-    """
-
-    def __init__(self, seat: FreeSeat, nth: int, events: SocketEvents) -> None:
-        self.id = f"{seat.name}~{nth}"
-        self.seat = seat
-        self.events = events
-        self.up = Link()
-        self.down = Link()
-        self.state = _CONNECTING
-        self.record: SocketRecord | None = None
-        self.machine: Any = None
-        self.server_gone = False
-        self.ends = {"^": _End(self.up), "v": _End(self.down)}
-
-
-class _End:
-    """What the sender of one direction does to its frames.  Written and read in its own turns.
-
-    Attributes:
-        frames: sent so far.
-        silent: nothing that is sent arrives any more.
-        held_until_us: frames arrive after this time at the earliest.
-        latency_us: what the network adds to every frame.
-    """
-
-    __slots__ = ("frames", "held_until_us", "latency_us", "link", "silent")
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self.frames = 0
-        self.silent = False
-        self.held_until_us = 0
-        self.latency_us = 0
-
-
-class ClientSocket:
-    """The client's end."""
-
-    def __init__(self, sockets: Sockets, connection: Connection) -> None:
-        self._sockets = sockets
-        self._connection = connection
-
-    @property
-    def ready_state(self) -> int:
-        """0 connecting, 1 open, 2 closing, 3 closed."""
-        return self._connection.state
-
-    def send(self, data: str | bytes) -> None:
-        """Queue one frame."""
-        if self._connection.state == _OPEN:
-            self._sockets.client_sends(self._connection, data)
-
-    def close(self, code: int | None = None, reason: str | None = None) -> None:
-        """Send a close frame; what arrives afterwards is not delivered."""
-        connection = self._connection
-        if connection.state in (_CONNECTING, _OPEN):
-            connection.state = _CLOSING
-            self._sockets.client_closes(connection, 1005 if code is None else code, reason or "")
+__all__ = ["Sockets"]
 
 
 class Sockets:
@@ -121,27 +51,44 @@ class Sockets:
 
     def of(self, client: str) -> list[Connection]:
         """Connections of a client that are not closed on both sides."""
-        return [c for c in self.connections if c.seat.name == client and c.state != _CLOSED]
+        return [c for c in self.connections if c.seat.name == client and c.client.ready_state != CLOSED]
 
     # -- opening -----------------------------------------------------------------------
 
     def dial(self, seat: FreeSeat, url: str, protocols: Sequence[str], events: SocketEvents) -> ClientSocket:
-        """A client opens a web socket."""
-        world = self._world
-        nth = self._dialled.get(seat.name, -1) + 1
-        self._dialled[seat.name] = nth
-        connection = Connection(seat, nth, events)
-        self.connections.append(connection)
-        label = f"{connection.id}/open"
-        cause = -1
-        if world.tracing:
-            cause = world.record("connect", seat.name, label, {"from": seat.name, "to": url.rpartition("/gateway/")[2]})
-        request = world.entry.admit(url, protocols)
+        """A client opens a web socket to the mesh."""
+        connection = self._connection(seat)
+        socket = ClientSocket(self, connection, events)
+        cause = self._record_open(connection, url.rpartition("/gateway/")[2])
+        request = self._world.entry.admit(url, protocols)
         if isinstance(request, Response):
-            self._refused(connection, request.status)
-            return ClientSocket(self, connection)
-        machine = connection.machine = world.entry.machine(request)
-        host = machine.host
+            self._refused(connection, request)
+        else:
+            self._ask(connection, self._world.entry.machine(request), request, cause)
+        return socket
+
+    def open_raw(self, seat: FreeSeat, machine: Any, request: Request, *, auto_reply: bool) -> RawSocket:
+        """A browser opens a web socket to one object, past every entry."""
+        connection = self._connection(seat)
+        socket = RawSocket(self, connection, request.url, auto_reply=auto_reply)
+        self._ask(connection, machine, request, self._record_open(connection, machine.name))
+        return socket
+
+    def _connection(self, seat: FreeSeat) -> Connection:
+        nth = self._dialled[seat.name] = self._dialled.get(seat.name, -1) + 1
+        connection = Connection(seat, nth)
+        self.connections.append(connection)
+        return connection
+
+    def _record_open(self, connection: Connection, to: str) -> int:
+        if not self._world.tracing:
+            return -1
+        name = connection.seat.name
+        return self._world.record("connect", name, f"{connection.id}/open", {"from": name, "to": to})
+
+    def _ask(self, connection: Connection, machine: Any, request: Request, cause: int) -> None:
+        world, label = self._world, f"{connection.id}/open"
+        connection.machine = machine
 
         def fire() -> None:
             world.deliver(machine.name, label, cause)
@@ -150,37 +97,27 @@ class Sockets:
             )
 
         self._kernel.post_on(
-            connection.up, Event(label, host, fire, receiver=machine.name, delay_limit_us=self._limit_us)
+            connection.up, Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self._limit_us)
         )
-        return ClientSocket(self, connection)
 
     def _answered(self, connection: Connection, result: Outcome) -> None:
-        if type(result) is outcome.Error or not isinstance(result.value, Response) or result.value.web_socket is None:
-            response = None if type(result) is outcome.Error else result.value
-            self._refused(connection, getattr(response, "status", 500))
+        response = None if type(result) is outcome.Error else result.value
+        if not isinstance(response, Response) or response.web_socket is None:
+            self._refused(connection, response if isinstance(response, Response) else Response(500))
             return
-        server = result.value.web_socket.couple()
+        server = response.web_socket.couple()
         assert server is not None
         record = connection.record = server.record
         self._by_record[record] = connection
-
-        def opened() -> None:
-            if connection.state == _CONNECTING:
-                connection.state = _OPEN
-                connection.events.on_open()
-
-        self._to_client(connection, f"{connection.id}/opened", opened)
+        self._to_client(connection, f"{connection.id}/opened", lambda: connection.client.accepted(response))
         for kind, payload in self._early.pop(record, ()):
             self.server_sends(record, kind, payload)
+        for event in connection.early:
+            self._kernel.post(event)
+        connection.early.clear()
 
-    def _refused(self, connection: Connection, status: int) -> None:
-        def refused() -> None:
-            if connection.state in (_CONNECTING, _OPEN):
-                connection.state = _CLOSED
-                connection.events.on_error(ConnectionError(f"upgrade refused with status {status}"))
-                connection.events.on_close(ABNORMAL_CODE, "", False)
-
-        self._to_client(connection, f"{connection.id}/refused", refused)
+    def _refused(self, connection: Connection, response: Response) -> None:
+        self._to_client(connection, f"{connection.id}/refused", lambda: connection.client.refused(response))
 
     # -- frames ------------------------------------------------------------------------
 
@@ -203,23 +140,17 @@ class Sockets:
             self._early.setdefault(record, []).append((kind, payload))
             return
         if kind == "close":
-            self._server_closes(connection, record, *payload)
+            self._server_closes(connection, *payload)
             return
         if kind != "message" or connection.server_gone:
             return
         label = self._frame(connection, "v", connection.machine.name, payload)
-        if label is None:
-            return
-
-        def received() -> None:
-            if connection.state == _OPEN:
-                connection.events.on_message(payload)
-
-        self._to_client(connection, label[0], received, label[1])
+        if label is not None:
+            self._to_client(connection, label[0], lambda: connection.client.received(payload), label[1])
 
     def _frame(self, connection: Connection, way: str, sender: str, data: Any) -> tuple[str, int] | None:
         """Count, record and maybe lose one frame; its label and record, or ``None`` if it is lost."""
-        end = connection.ends[way]
+        end = connection.ways[way]
         label = f"{connection.id}{way}{end.frames}"
         end.frames += 1
         if self.wire is not None:
@@ -238,18 +169,24 @@ class Sockets:
         return world.record("frame", sender, label, {"from": sender, "to": to, "text": render(data, 4000)})
 
     def _post_up(self, connection: Connection, label: str, arrive: Callable[[str], None], cause: int = -1) -> None:
+        self._send_on(connection.ways["^"], self._server_event(connection, label, arrive, cause, self._limit_us))
+
+    def _server_event(
+        self, connection: Connection, label: str, arrive: Callable[[str], None], cause: int = -1, limit_us: int = 0
+    ) -> Event:
         world, machine = self._world, connection.machine
 
         def fire() -> None:
             world.deliver(machine.name, label, cause)
-            if connection.record is not None and not connection.server_gone:
+            if connection.record is None:
+                # The upgrade is not answered yet: only then is there an end that could hear of it.
+                connection.early.append(self._server_event(connection, f"{label}'", arrive))
+            elif not connection.server_gone:
                 arrive(label)
 
-        self._send_on(
-            connection.ends["^"], Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self._limit_us)
-        )
+        return Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=limit_us)
 
-    def _send_on(self, end: _End, event: Event) -> None:
+    def _send_on(self, end: Way, event: Event) -> None:
         now_us = self._kernel.now_us
         if end.latency_us or end.held_until_us > now_us:
             event.not_before_us = max(now_us + end.latency_us, end.held_until_us)
@@ -257,53 +194,65 @@ class Sockets:
 
     def _to_client(self, connection: Connection, label: str, function: Callable[[], None], cause: int = -1) -> None:
         self._send_on(
-            connection.ends["v"], connection.seat.event(label, function, cause=cause, limit_us=self._limit_us)
+            connection.ways["v"], connection.seat.event(label, function, cause=cause, limit_us=self._limit_us)
         )
 
     # -- closing -----------------------------------------------------------------------
 
-    def client_closes(self, connection: Connection, code: int, reason: str) -> None:
+    def client_closes(self, connection: Connection, code: int | None, reason: str) -> None:
         """The client's close frame goes up behind what it sent."""
         self._record_close(connection, connection.seat.name, code, reason)
         if connection.machine is not None:
+            self._close_up(connection, f"{connection.id}^close", code, reason)
 
-            def closed(event: str) -> None:
-                assert connection.record is not None
-                connection.machine.socket_closed(event, connection.record, code, reason, True, cause=self._world.cause)
+    def client_answers(self, connection: Connection, code: int | None, reason: str) -> None:
+        """The client's library answers a close frame."""
+        self._close_up(connection, f"{connection.id}^echo", code, reason)
 
-            self._post_up(connection, f"{connection.id}^close", closed)
+    def client_dies(self, connection: Connection) -> None:
+        """The client is gone without a word; the object hears of it behind what was sent."""
+        connection.ways["^"].silent = True
+        if connection.machine is not None:
+            self._post_up(connection, f"{connection.id}^lost", self._server_hears(connection))
 
-    def _server_closes(self, connection: Connection, record: SocketRecord, code: int | None, reason: str) -> None:
-        """The object's close frame goes down; the client's library answers it."""
-        self._record_close(connection, connection.machine.name, code or 1005, reason)
-        seen = 1005 if code is None else code
+    def _close_up(self, connection: Connection, label: str, code: int | None, reason: str) -> None:
+        if connection.ways["^"].silent:
+            return
 
-        def closed() -> None:
-            if connection.state in (_OPEN, _CLOSING):
-                was_open = connection.state == _OPEN
-                connection.state = _CLOSED
-                if was_open:
-                    self._post_up(
-                        connection,
-                        f"{connection.id}^echo",
-                        lambda event: connection.machine.socket_closed(
-                            event, record, seen, reason, True, cause=self._world.cause
-                        ),
-                    )
-                connection.events.on_close(seen, reason, True)
+        def closed(event: str) -> None:
+            assert connection.record is not None
+            seen = NO_STATUS_CODE if code is None else code
+            connection.machine.socket_closed(event, connection.record, seen, reason, True, cause=self._world.cause)
+            connection.heard_close = True
+            self._maybe_end(connection)
 
-        self._to_client(connection, f"{connection.id}vclose", closed)
+        self._post_up(connection, label, closed)
 
-    def _record_close(self, connection: Connection, actor: str, code: int, reason: str) -> None:
+    def _server_closes(self, connection: Connection, code: int | None, reason: str) -> None:
+        """The object's close frame goes down."""
+        self._record_close(connection, connection.machine.name, code, reason)
+        if connection.server_gone or connection.ways["v"].silent:
+            return
+        self._to_client(connection, f"{connection.id}vclose", lambda: connection.client.close_received(code, reason))
+        connection.said_close = True
+        self._maybe_end(connection)
+
+    def _maybe_end(self, connection: Connection) -> None:
+        """After both close frames the server hangs up."""
+        if connection.said_close and connection.heard_close and connection.client.waits_for_end:
+            self._to_client(connection, f"{connection.id}vend", connection.client.ended)
+
+    def _record_close(self, connection: Connection, actor: str, code: int | None, reason: str) -> None:
         if self._world.tracing:
-            self._world.record("close", actor, f"{connection.id}/close", {"code": code, "reason": reason})
+            seen = NO_STATUS_CODE if code is None else code
+            self._world.record("close", actor, f"{connection.id}/close", {"code": seen, "reason": reason})
 
     def server_lost(self, record: SocketRecord) -> None:
         """The object's end is gone with its instance (WS-32): the client hears 1006 behind what was sent."""
         connection = self._by_record.get(record)
         if connection is not None and not connection.server_gone:
             connection.server_gone = True
-            self._to_client(connection, f"{connection.id}vlost", self._client_hears(connection))
+            self._to_client(connection, f"{connection.id}vlost", connection.client.lost)
 
     def cut(self, connection: Connection, way: str | None = None) -> None:
         """The connection breaks.
@@ -313,23 +262,13 @@ class Sockets:
         against both.
         """
         if way == "v":
-            self._kernel.post(self._server_event(connection, f"{connection.id}/cut"))
+            self._kernel.post(self._server_event(connection, f"{connection.id}/cut", self._server_hears(connection)))
         elif connection.machine is not None:
             self._post_up(connection, f"{connection.id}^lost", self._server_hears(connection))
         if way == "^":
-            self._kernel.post(connection.seat.event(f"{connection.id}/cut", self._client_hears(connection)))
+            self._kernel.post(connection.seat.event(f"{connection.id}/cut", connection.client.lost))
         else:
-            self._to_client(connection, f"{connection.id}vlost", self._client_hears(connection))
-
-    def _client_hears(self, connection: Connection) -> Callable[[], None]:
-        def lost() -> None:
-            if connection.state in (_CONNECTING, _OPEN, _CLOSING):
-                told = connection.state != _CLOSING
-                connection.state = _CLOSED
-                if told:
-                    connection.events.on_close(ABNORMAL_CODE, "", False)
-
-        return lost
+            self._to_client(connection, f"{connection.id}vlost", connection.client.lost)
 
     def _server_hears(self, connection: Connection) -> Callable[[str], None]:
         def lost(event: str) -> None:
@@ -338,23 +277,12 @@ class Sockets:
 
         return lost
 
-    def _server_event(self, connection: Connection, label: str) -> Event:
-        world, machine = self._world, connection.machine
-        hears = self._server_hears(connection)
-
-        def fire() -> None:
-            world.deliver(machine.name, label, -1)
-            if connection.record is not None and not connection.server_gone:
-                hears(label)
-
-        return Event(label, machine.host, fire, receiver=machine.name)
-
     # -- faults ------------------------------------------------------------------------
 
     def _frame_fault(self, connection: Connection, way: str) -> bool:
         """The boundary before a frame, in a turn of its sender.  True when the frame is lost."""
         plan, world, now_us = self._world.plan, self._world, self._kernel.now_us
-        end, target = connection.ends[way], f"{connection.id}{way}"
+        end, target = connection.ways[way], f"{connection.id}{way}"
         held = plan.at("partition", target, len(PARTITION_S))
         if held and end.held_until_us <= now_us:
             world.fault_fired("partition", target, held)

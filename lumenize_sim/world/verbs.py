@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lumenize_sim.errors import UsageError
+from lumenize_sim.world.raw_socket import RawSocket
 
 if TYPE_CHECKING:
-    from lumenize_sim.world.sockets import Connection
+    from lumenize_sim.world.connection import Connection
     from lumenize_sim.world.world import World
 
 __all__ = ["NetworkVerbs"]
 
 
 class NetworkVerbs:
-    """Verbs on the web sockets of one client, given as the client or its instance name."""
+    """Verbs on the web sockets of one client.
+
+    It is given as the client, its instance name, the name of a browser, or one `RawSocket`.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -30,8 +34,7 @@ class NetworkVerbs:
 
     def heal(self, client: Any) -> None:
         """What was held arrives now."""
-        name = _name(client)
-        for connection in [c for c in self._held if c.seat.name == name]:
+        for connection in [c for c in self._held if _meant(client, c)]:
             self._release(connection)
             self._world.count_fault("heal")
 
@@ -54,19 +57,21 @@ class NetworkVerbs:
         if not seconds >= 0:
             raise UsageError(f"latency is {seconds!r} s; must be 0 or more")
         for connection in self._open(client):
-            for end in connection.ends.values():
+            for end in connection.ways.values():
                 end.latency_us = round(seconds * 1_000_000)
 
     def disconnect(self, client: Any) -> None:
         """Cut the sockets of ``client``; it will reconnect by itself after its back-off."""
         for connection in self._open(client):
-            for end in connection.ends.values():
+            for end in connection.ways.values():
                 end.silent = True
             self._world.sockets.cut(connection)
         self._world.count_fault("disconnect")
 
     def reconnect(self, client: Any) -> None:
         """Do not wait for the back-off."""
+        if isinstance(client, RawSocket):
+            raise UsageError("a raw socket does not reconnect; open another one")
         if isinstance(client, str):
             client = next((c for c in self._world.clients if c.lmz.instance_name == client), client)
         if isinstance(client, str):
@@ -75,12 +80,24 @@ class NetworkVerbs:
 
     def _open(self, client: Any) -> list[Connection]:
         name = _name(client)
-        found = self._world.sockets.of(name)
+        found = [connection for connection in self._world.sockets.of(name) if _meant(client, connection)]
         if not found:
             raise UsageError(f"client {name!r} has no open web socket")
         return found
 
 
+def _meant(client: Any, connection: Connection) -> bool:
+    if isinstance(client, RawSocket):
+        return client.connection is connection
+    return connection.seat.name == _name(client)
+
+
 def _name(client: Any) -> str:
-    name: str = client if isinstance(client, str) else client.lmz.instance_name
+    name: str = (
+        client
+        if isinstance(client, str)
+        else client.name
+        if isinstance(client, RawSocket)
+        else client.lmz.instance_name
+    )
     return name

@@ -6,7 +6,7 @@ directly and looks into objects), so they stand in the order of every receiver.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -25,13 +25,14 @@ from lumenize_sim.objects.storage import ConnectionPool
 from lumenize_sim.objects.strand import Owner, strand_var
 from lumenize_sim.trace.recorder import Recorder
 from lumenize_sim.world.attributes import PendingReads
-from lumenize_sim.world.clients import connect_client
+from lumenize_sim.world.clients import connect_client, open_raw
 from lumenize_sim.world.entry import Entry
 from lumenize_sim.world.host import ObjectHostOf, SimHost
 from lumenize_sim.world.inspect import ObjectView
 from lumenize_sim.world.network import CallNetwork, DispatcherOf
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.randomness import generator
+from lumenize_sim.world.raw_socket import RawSocket, upgrade_request
 from lumenize_sim.world.seats import FreeSeat, ObjectSeat
 from lumenize_sim.world.sockets import Sockets
 from lumenize_sim.world.verbs import NetworkVerbs
@@ -89,6 +90,7 @@ class World:
         self.driver = FreeSeat(self, "driver", everything=True)
         self.clients: list[LumenizeClient] = []
         self.tabs: dict[str, int] = {}
+        self.browsers: dict[str, FreeSeat] = {}
         self._env: Env | None = None
         self._move_clock = move_clock
         self._pool = ConnectionPool(256)
@@ -134,6 +136,40 @@ class World:
         )
         return client
 
+    async def open_socket(
+        self,
+        binding: str,
+        name: str,
+        path: str = "/",
+        *,
+        protocols: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
+        client: str | None = None,
+        auto_reply: bool = True,
+        wait: bool = True,
+    ) -> RawSocket:
+        """A browser's web socket to one object of any class, whose ``fetch`` answers with a 101 (WS-1).
+
+        A checkpoint unless ``wait`` is False: it returns when the upgrade is answered.
+
+        Args:
+            binding, name: the object.
+            path: of the request, or a whole URL.
+            protocols: offered in ``Sec-WebSocket-Protocol``.
+            headers: of the request, beside the upgrade's own.
+            client: the browser's name; several sockets of one browser share it, and are one actor.  By default
+                each has a browser of its own: ``browser1``, ``browser2``, …
+            auto_reply: see `RawSocket`.
+
+        Raises:
+            UpgradeRefusedError: the answer was something else; only with ``wait``.
+            UsageError: there is no such binding, or a mesh client has that name.
+        """
+        socket = open_raw(self, binding, name, upgrade_request(path, protocols, headers), client, auto_reply)
+        if wait:
+            await socket.opened()
+        return socket
+
     async def settle(self, within_s: float | None = None) -> None:
         """Let everything happen that will: until nothing is under way and no timer is due ``within_s`` from now.
 
@@ -152,11 +188,7 @@ class World:
 
     def object(self, binding: str, name: str) -> ObjectView:
         """One object: look at it, or do something to it."""
-        cls = self.app.bindings.get(binding)
-        if cls is None or not _is_object(cls):
-            known = ", ".join(b for b, c in self.app.bindings.items() if _is_object(c))
-            raise UsageError(f"{binding!r} is no binding of a Durable Object class; there is: {known}")
-        return ObjectView(self, self.machine_named(binding, name))
+        return ObjectView(self, self.object_of(binding, name))
 
     @property
     def env(self) -> Env:
@@ -227,6 +259,18 @@ class World:
         if name is None:
             name = self._names.get((binding, object_id.hex), object_id.hex[:12])
         return f"{binding}/{name}"
+
+    def object_of(self, binding: str, name: str) -> ObjectMachine:
+        """The machine behind a name that the driver gives.
+
+        Raises:
+            UsageError: the binding is unknown, or one of a Worker.
+        """
+        cls = self.app.bindings.get(binding)
+        if cls is None or not _is_object(cls):
+            known = ", ".join(b for b, c in self.app.bindings.items() if _is_object(c))
+            raise UsageError(f"{binding!r} is no binding of a Durable Object class; there is: {known}")
+        return self.machine_named(binding, name)
 
     def machine_named(self, binding: str, name: str) -> ObjectMachine:
         """The machine behind a name."""
