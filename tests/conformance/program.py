@@ -62,6 +62,7 @@ class Program:
         runtimes: under which it is judged.
         options: of the world and of its objects, by name; the runtime is filled in.
         faults: what may go wrong.
+        every: kinds of faults that are tried at every boundary in turn, one in a run.
         expected: for each runtime the outcomes that must be reachable.
         also: reason, which cites a rule, to further outcomes that the reference allows.
         forbidden: why an outcome must never come out, or ``None``.
@@ -81,6 +82,7 @@ class Program:
     runtimes: tuple[str, ...]
     options: Mapping[str, Any]
     faults: Faults
+    every: tuple[str, ...]
     expected: Mapping[str, tuple[Any, ...]]
     also: Mapping[str, Allowed]
     forbidden: Callable[[Any], str | None] | None
@@ -136,6 +138,7 @@ def program(
     forbidden: Callable[[Any], str | None] | None = None,
     options: Mapping[str, Any] | None = None,
     faults: Faults | None = None,
+    every: Sequence[str] = (),
     exhaustive: bool = False,
     seeds: bool = False,
     plan: Mapping[str, int] | None = None,
@@ -172,6 +175,7 @@ def program(
             runtimes=tuple(runtime),
             options=options or {},
             faults=faults or Faults(),
+            every=tuple(every),
             expected={r: tuple(outcomes) for r, outcomes in wanted.items()},
             also=also or {},
             forbidden=forbidden,

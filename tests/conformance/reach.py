@@ -10,6 +10,7 @@ import attrs
 from lumenize_sim.explore.exhaustive import enumerate_behaviours
 from lumenize_sim.explore.run import census, draw_plan, roam
 from lumenize_sim.explore.strategies import PORTFOLIO
+from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.world.run import Outcome
 from tests.conformance.program import Program
 
@@ -46,7 +47,7 @@ def reachable(program: Program, runtime: str, *, schedules: int = 2000, enumerat
         schedules: runs where not everything is enumerated.
         enumerate_at_most: runs to spend on enumerating a program that asks for it; 0 does not try.
     """
-    if program.exhaustive and enumerate_at_most and not program.faults and not program.plan:
+    if program.exhaustive and enumerate_at_most and not (program.faults or program.plan or program.every):
         found = _enumerated(program, runtime, enumerate_at_most)
         if found is not None:
             return found
@@ -60,18 +61,35 @@ def reachable(program: Program, runtime: str, *, schedules: int = 2000, enumerat
 
     boundaries: dict[tuple[str, str], list[int]] = {}
     events = 100
-    if program.faults:
+    if program.faults or program.every:
         first, boundaries = census(scenario, seed=0)
         events = first.events
+    each = _each(program, boundaries)
     for nth in range(schedules):
         seed = nth if program.seeds else 0
-        drawn = draw_plan(scenario, boundaries, seed=seed, schedule=nth) if nth else {}
-        strategy = PORTFOLIO[nth % len(PORTFOLIO)] if nth else "fifo"
+        if each:
+            drawn = each[nth % len(each)]
+        else:
+            drawn = draw_plan(scenario, boundaries, seed=seed, schedule=nth) if nth else {}
+        # Each boundary first in order, then with the strategies in turn.
+        turn = nth // len(each) if each else nth
+        strategy = PORTFOLIO[turn % len(PORTFOLIO)] if turn else "fifo"
         planned = {**drawn, **program.plan}
         outcome, _, _ = roam(scenario, strategy, seed=seed, schedule=nth, planned=planned, events=events)
         events = events if program.faults else max(10, outcome.events)
         count(outcome)
     return Reached(counts, schedules, complete=False)
+
+
+def _each(program: Program, boundaries: dict[tuple[str, str], list[int]]) -> list[dict[str, int]]:
+    """A plan for every boundary of the kinds that are to be tried everywhere, and one without any."""
+    if not program.every:
+        return []
+    plans: list[dict[str, int]] = [{}]
+    for (kind, target), possible in sorted(boundaries.items()):
+        if kind in program.every and target.startswith(program.faults.targets or ("",)):
+            plans += [{fault_label(kind, target, nth): 1} for nth in possible]
+    return plans
 
 
 def _enumerated(program: Program, runtime: str, limit: int) -> Reached | None:
