@@ -6,14 +6,21 @@ from importlib import import_module
 
 from tests.conformance.program import PROGRAMS, NotApplicable, Program
 
-__all__ = ["MODULES", "catalogue"]
+__all__ = ["LITMUS_TESTS", "MODULES", "catalogue"]
 
 #: In the order of the table.
 MODULES = ("input_gate",)
 
+#: Those of the reference's section 10.
+LITMUS_TESTS = (
+    "lt_interleaving",
+    "lt_sections",
+    "lt_output",
+)
+
 
 def catalogue() -> dict[str, Program | NotApplicable]:
     """Every program, by id."""
-    for name in MODULES:
+    for name in (*MODULES, *LITMUS_TESTS):
         import_module(f"tests.conformance.{name}")
     return PROGRAMS

@@ -79,6 +79,7 @@ TWICE = {"a value was returned twice": lambda o: o["returned"] != "a permutation
     bindings={"D": Counter},
     allowed=[ALL_OF_100],
     never=TWICE,
+    at_most=100,
     title="async counter, cold",
 )
 async def lt_1(world: World) -> Any:
@@ -92,6 +93,7 @@ async def lt_1(world: World) -> Any:
     bindings={"D": Counter},
     allowed=[ALL_OF_100],
     never=TWICE,
+    at_most=100,
     title="async counter, warm",
 )
 async def lt_1_warm(world: World) -> Any:
@@ -154,6 +156,7 @@ async def lt_4(world: World) -> Any:
     bindings={"D": Counter},
     allowed=[ALL_OF_100],
     never=TWICE,
+    at_most=100,
     title="SQL read-modify-write without await",
 )
 async def lt_5(world: World) -> Any:

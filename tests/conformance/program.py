@@ -69,6 +69,7 @@ class Program:
         exhaustive: try to enumerate all behaviours, so that the set of outcomes is complete.
         seeds: each schedule draws from a seed of its own (jitter, random choices of the app).
         plan: faults that happen in every run, label to value.
+        at_most: schedules that are worth running, where that is fewer than the others get.
         vars: plain values in ``env``.
     """
 
@@ -89,6 +90,7 @@ class Program:
     exhaustive: bool
     seeds: bool
     plan: Mapping[str, int]
+    at_most: int | None
     vars: Mapping[str, Any]
 
     def scenario(self, runtime: str, caught: list[Any]) -> Scenario:
@@ -142,6 +144,7 @@ def program(
     exhaustive: bool = False,
     seeds: bool = False,
     plan: Mapping[str, int] | None = None,
+    at_most: int | None = None,
     vars: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[[World], Awaitable[Any]]], Program]:
     """Define a program; see the module and `Program`.
@@ -182,6 +185,7 @@ def program(
             exhaustive=exhaustive,
             seeds=seeds,
             plan=plan or {},
+            at_most=at_most,
             vars=vars or {},
         )
         PROGRAMS[name] = made

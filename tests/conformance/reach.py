@@ -51,6 +51,7 @@ def reachable(program: Program, runtime: str, *, schedules: int = 2000, enumerat
         found = _enumerated(program, runtime, enumerate_at_most)
         if found is not None:
             return found
+    schedules = min(schedules, program.at_most or schedules)
     caught: list[Any] = []
     scenario = program.scenario(runtime, caught)
     counts: dict[str, int] = {}
