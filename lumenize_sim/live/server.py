@@ -190,7 +190,7 @@ class LiveServer:
             taken()
             if not connection.told and not self._closing:
                 assert connection.record is not None
-                connection.machine.socket_message(f"{connection.label}^", connection.record, data)
+                connection.machine.frames.message(f"{connection.label}^", connection.record, data)
 
         self._tell(connection, fire)
 
@@ -199,7 +199,7 @@ class LiveServer:
             if not connection.told:
                 connection.told = True
                 assert connection.record is not None
-                connection.machine.socket_closed(
+                connection.machine.frames.closed(
                     f"{connection.label}/end",
                     connection.record,
                     code,

@@ -1,6 +1,6 @@
 """The object machine: one Durable Object, across all its incarnations.
 
-Events come in by the methods `call`, `socket_message`, `alarm_due` …, each of which
+Events come in by `call`, `frames.message`, `alarms` …, each of which
 makes an `Arrival` and asks the input gate.  Whoever is granted takes one turn.  When
 the host says that nothing of the turn can go on, `end_turn` releases the gate, commits
 the implicit transaction, sends what came out through the output gate, and begins the
@@ -21,6 +21,7 @@ import outcome
 from lumenize_sim.objects.alarm_clock import AlarmClock
 from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.context import DurableObjectState
+from lumenize_sim.objects.frames import Frames
 from lumenize_sim.objects.hibernation import HibernationRegistry
 from lumenize_sim.objects.host import Host, ObjectHost
 from lumenize_sim.objects.ids import DurableObjectId
@@ -33,7 +34,6 @@ from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import across, disconnected, fallen, reset_error
 from lumenize_sim.objects.storage import ConnectionPool, Durable, Storage, StorageError, Store
 from lumenize_sim.objects.strand import Owner
-from lumenize_sim.objects.websocket import SocketRecord, SocketState
 
 __all__ = ["ObjectMachine"]
 
@@ -74,6 +74,7 @@ class ObjectMachine:
         name: stable, ``"BINDING/instance"``.
         durable: what survives every incarnation.
         sockets: hibernatable web sockets; they survive hibernation only.
+        frames: what arrives and leaves by them.
         generation: counts resets; a stub bound before one stays broken (RPC-8).
         reset_kind: how the last incarnation ended, as the trace calls it; empty before the first end.
         alarms: wakes the object at the time it set.
@@ -99,7 +100,8 @@ class ObjectMachine:
         self.options = options or MachineOptions()
         self.durable = durable or Durable()
         self.pool = pool
-        self.sockets = HibernationRegistry(self._socket_emits)
+        self.frames = Frames(self)
+        self.sockets = HibernationRegistry(self.frames.emit)
         self.calls_made: dict[str, int] = {}
         self.incarnation: Incarnation | None = None
         self.generation = 0
@@ -146,48 +148,6 @@ class ObjectMachine:
 
         answer = _ByFetch(reply) if fetched else reply
         self.arrive(Arrival("fetch" if fetched else "call", label, None, run, fail, cause))
-
-    def socket_message(self, label: str, record: SocketRecord, data: str | bytes, *, cause: int = -1) -> None:
-        """A frame arrives on a hibernatable socket.  An auto-response does not wake the object (WS-20)."""
-        answer = self.sockets.answer(record, data, self.host.host.now_ms())
-        if answer is not None:
-            self.host.socket_send(record, "message", answer)
-            return
-        self._socket_event(label, "message", "web_socket_message", record, (data,), cause)
-
-    def socket_closed(
-        self, label: str, record: SocketRecord, code: int, reason: str, was_clean: bool, *, cause: int = -1
-    ) -> None:
-        """The peer's close frame, or the loss of the connection (WS-14)."""
-        self._socket_event(label, "close", "web_socket_close", record, (code, reason, was_clean), cause)
-
-    def _socket_event(
-        self, label: str, kind: str, handler: str, record: SocketRecord, args: tuple[Any, ...], cause: int
-    ) -> None:
-        def run() -> None:
-            incarnation = self.incarnation
-            assert incarnation is not None
-            if record.state is SocketState.RELEASED:
-                return
-            if kind == "close":
-                record.apply("peer close" if args[2] else "lose")
-            if incarnation.isolate.handles(handler):
-
-                def ended(result: Outcome) -> None:
-                    incarnation.background_ended(result)  # WS-13
-
-                incarnation.invoke(label, handler, (self.sockets.wrapper(record), *args), None, ended=ended)
-            if kind == "close":
-                # WS-5: listed during the first turn of the handler, gone afterwards.
-                incarnation.closed_sockets.append(record)
-
-        if record.state is not SocketState.RELEASED:
-            self.arrive(Arrival(kind, label, None, run, cause=cause))
-
-    def _socket_emits(self, record: SocketRecord, kind: str, payload: Any) -> None:
-        """User code sends on a socket: an effect of the running turn (3.1)."""
-        if self.incarnation is not None:
-            self.incarnation.isolate.emit(lambda: self.host.socket_send(record, kind, payload))
 
     # -- turns ---------------------------------------------------------------------------
 

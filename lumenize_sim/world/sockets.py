@@ -129,7 +129,7 @@ class Sockets:
         name, cause = label
 
         def arrive(event: str) -> None:
-            connection.machine.socket_message(event, connection.record, data, cause=self._world.cause)
+            connection.machine.frames.message(event, connection.record, data, cause=self._world.cause)
 
         self._post_up(connection, name, arrive, cause)
 
@@ -222,7 +222,7 @@ class Sockets:
         def closed(event: str) -> None:
             assert connection.record is not None
             seen = NO_STATUS_CODE if code is None else code
-            connection.machine.socket_closed(event, connection.record, seen, reason, True, cause=self._world.cause)
+            connection.machine.frames.closed(event, connection.record, seen, reason, True, cause=self._world.cause)
             connection.heard_close = True
             self._maybe_end(connection)
 
@@ -273,7 +273,7 @@ class Sockets:
     def _server_hears(self, connection: Connection) -> Callable[[str], None]:
         def lost(event: str) -> None:
             assert connection.record is not None
-            connection.machine.socket_closed(event, connection.record, ABNORMAL_CODE, ABNORMAL_REASON, False)
+            connection.machine.frames.closed(event, connection.record, ABNORMAL_CODE, ABNORMAL_REASON, False)
 
         return lost
 
