@@ -30,7 +30,7 @@ class UpgradeRefusedError(ConnectionError):
     """
 
     def __init__(self, url: str, response: Response) -> None:
-        text = response.text()
+        text = response.text
         super().__init__(f"{url} refused the upgrade with status {response.status}" + (f": {text}" if text else ""))
         self.response = response
 

@@ -70,7 +70,7 @@ class Sockets:
     def open_raw(self, seat: FreeSeat, machine: Any, request: Request, *, auto_reply: bool) -> RawSocket:
         """A browser opens a web socket to one object, past every entry."""
         connection = self._connection(seat)
-        socket = RawSocket(self, connection, request.url, auto_reply=auto_reply)
+        socket = RawSocket(self, connection, str(request.url), auto_reply=auto_reply)
         self._ask(connection, machine, request, self._record_open(connection, machine.name))
         return socket
 

@@ -26,13 +26,13 @@ class Echo(DurableObject):
     log: tuple[Any, ...] = ()
 
     def fetch(self, request: Request) -> Response:
-        if request.headers.get("upgrade") != "websocket" or request.url.endswith("/refuse"):
+        if request.headers.get("upgrade") != "websocket" or request.url.path.endswith("/refuse"):
             return Response(426, "upgrade!")
-        if request.url.endswith("/fail"):
+        if request.url.path.endswith("/fail"):
             raise ValueError("no")
         pair = WebSocketPair()
         self.ctx.accept_web_socket(pair[1])
-        if request.url.endswith("/hello"):
+        if request.url.path.endswith("/hello"):
             pair[1].send("one")
             pair[1].send("two")
         return Response(101, web_socket=pair[0], headers={"Sec-WebSocket-Protocol": "a"})
