@@ -16,6 +16,8 @@ LITMUS_TESTS = (
     "lt_interleaving",
     "lt_sections",
     "lt_output",
+    "lt_storage",
+    "lt_alarms",
 )
 
 

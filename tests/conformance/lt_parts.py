@@ -66,7 +66,8 @@ def logged() -> list[Any]:
 
 def said(error: BaseException) -> str:
     """Class, message and the properties that are set: ``"TypeError: t [remote]"``."""
-    name = getattr(error, "name", None) or {"Exception": "Error"}.get(type(error).__name__, type(error).__name__)
+    name = getattr(error, "name", None) or type(error).__name__
+    name = {"Exception": "Error", "StorageError": "Error", "StorageResetError": "Error"}.get(name, name)
     flags = " ".join(wire for attribute, wire in PROPERTIES.items() if getattr(error, attribute, None))
     return f"{name}: {error}" + (f" [{flags}]" if flags else "")
 
