@@ -103,9 +103,7 @@ class AlarmClock:
         if host.tracing:
             host.record("alarm", label, {"retry": info.retry_count})
 
-        def run() -> None:
-            incarnation = machine.incarnation
-            assert incarnation is not None
+        def run(incarnation: Incarnation) -> None:
             store = incarnation.store
             clean = store.alarm_ms == machine.durable.alarm_ms
             verdict = arming(store.alarm_ms, info.scheduled_time, host.host.now_ms(), clean=clean)
@@ -156,7 +154,7 @@ class AlarmClock:
             verdict = self.scheduler.abandon()  # AL-26
         else:
             # AL-24: a lost process or a failed flush is nobody's fault.
-            counted = alive or machine.reset_kind not in ("crash", "flush-failed")
+            counted = alive or machine.ended_by is None or machine.ended_by.counted
             verdict = self.scheduler.fail(machine.host.host.now_ms(), counted=counted, jitter=machine.host.jitter())
         if verdict is Failure.ABANDONED:
             if incarnation is not None and alive:

@@ -48,7 +48,7 @@ class DurableObjectState:
         If it raises, or takes more than 30 s, the instance is reset and nobody awaiting
         the result ever resumes (IG-20, IG-21).
         """
-        return self._incarnation.block(callback)
+        return self._incarnation.sections.block(callback)
 
     def wait_until(self, awaitable: Awaitable[Any]) -> None:
         """Keep ``awaitable`` going.  Its failure is logged and changes nothing (RPC-23)."""
@@ -69,7 +69,7 @@ class DurableObjectState:
         else:
             text = str(reason)
         if not self._incarnation.dead:
-            self._machine.abort(reset_error(text), retry_alarm=retry_alarm)
+            self._machine.abort(self._incarnation, reset_error(text), retry_alarm=retry_alarm)
         raise InstanceGone
 
     def accept_web_socket(self, ws: WebSocket, tags: Sequence[str] = ()) -> None:

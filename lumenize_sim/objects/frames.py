@@ -9,6 +9,7 @@ from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.websocket import SocketRecord, SocketState
 
 if TYPE_CHECKING:
+    from lumenize_sim.objects.incarnation import Incarnation
     from lumenize_sim.objects.machine import ObjectMachine
 
 __all__ = ["Frames"]
@@ -42,9 +43,7 @@ class Frames:
     ) -> None:
         machine = self._machine
 
-        def run() -> None:
-            incarnation = machine.incarnation
-            assert incarnation is not None
+        def run(incarnation: Incarnation) -> None:
             if record.state is SocketState.RELEASED:
                 return
             if kind == "close":
@@ -65,5 +64,6 @@ class Frames:
     def emit(self, record: SocketRecord, kind: str, payload: Any) -> None:
         """User code sends on a socket: an effect of the running turn (3.1)."""
         machine = self._machine
-        if machine.incarnation is not None:
-            machine.incarnation.isolate.emit(lambda: machine.host.socket_send(record, kind, payload))
+        incarnation = machine.running
+        if incarnation is not None:
+            incarnation.isolate.emit(lambda: machine.host.socket_send(record, kind, payload))

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 import outcome
 
 from lumenize_sim.objects.arrival import Arrival
-from lumenize_sim.objects.gate import SECTION_TIMEOUT_MESSAGE, SECTION_TIMEOUT_S, Gate
+from lumenize_sim.objects.commits import Commits
+from lumenize_sim.objects.gate import Gate
 from lumenize_sim.objects.host import TimerHandle
-from lumenize_sim.objects.isolate import Effect, PythonIsolate, is_awaitable
-from lumenize_sim.objects.output_gate import OutputGate
+from lumenize_sim.objects.isolate import Effect, PythonIsolate
 from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.rpc_errors import across, reset_error
-from lumenize_sim.objects.storage import AccessKind, StorageTransaction, StoreHooks
+from lumenize_sim.objects.rpc_errors import across, disconnected
+from lumenize_sim.objects.sections import Sections
+from lumenize_sim.objects.storage import INACCESSIBLE, AccessKind, StoreHooks
 from lumenize_sim.objects.strand import Owner, Strand, strand_var
 from lumenize_sim.objects.timers import OwnerTimers, Timer
 from lumenize_sim.objects.websocket import SocketRecord, emit_var
+from lumenize_sim.objects.work import Work
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.context import DurableObjectState
@@ -83,51 +85,108 @@ class Incarnation:
         number: 0 for the first of its object.
         owner: whose tasks run.
         gate: the root input gate.
-        output: the output gate.
+        commits: what was written, and what leaves because of it.
+        work: what it has under way outside.
         inflight: replies owed to callers, in order of arrival.
-        outgoing: calls of this instance that have not been answered.
+        handling: handlers that have begun and not ended.
         following: turns that own the lock already: continuations of sections, and what the gate granted.
         unended: who hears how a handler ended, until the end is durable.
         closed_sockets: to be taken off the list when the turn ends (WS-5).
         state: ``ctx``, once the constructor has begun.
+        constructed: the constructor has returned.
+        stale: another instance has taken its place; what is in flight goes on without storage (LC-11).
     """
+
+    __slots__ = (
+        "_base",
+        "_calls",
+        "_sections",
+        "_sections_begun",
+        "closed_sockets",
+        "commits",
+        "constructed",
+        "following",
+        "gate",
+        "handling",
+        "inflight",
+        "isolate",
+        "machine",
+        "number",
+        "owner",
+        "stale",
+        "state",
+        "store",
+        "timers",
+        "unended",
+        "work",
+    )
 
     state: DurableObjectState
 
     def __init__(self, machine: ObjectMachine, number: int) -> None:
-        host = machine.host
         self.machine = machine
         self.number = number
         self.owner = Owner(machine.name, self._start, self._wake)
         self.gate: Gate[Arrival] = Gate()
-        self.output: OutputGate[Effect] = OutputGate()
+        self.commits = Commits(self)
+        self.work = Work()
         self.inflight: dict[int, Reply] = {}
-        self.outgoing = 0
-        self.waits = 0
         self.following: deque[Arrival] = deque()
         self.unended: dict[int, Ended] = {}
         self.closed_sockets: list[SocketRecord] = []
-        self.asked_syncs: list[Callable[[], None]] = []
-        self._syncs: deque[tuple[int, Callable[[], None]]] = deque()
-        self._section_timers: dict[str, TimerHandle] = {}
+        self.handling = 0
+        self.constructed = False
+        self.stale = False
         self.timers = OwnerTimers(self._arm)
         self.store = machine.open_store(self)
         self.isolate = PythonIsolate(
-            machine.make_instance(self), self.owner, wrote=self._wrote, interrupt=host.interrupt
+            machine.make_instance(self), self.owner, wrote=self._wrote, interrupt=machine.host.interrupt
         )
         self._base = copy_context()
         self._base.run(emit_var.set, machine.sockets._emit)
         self._calls = 0
-        self._sections = 0
+        self._sections: Sections | None = None
+        self._sections_begun = 0
 
     @property
     def dead(self) -> bool:
         """It does not run any more."""
         return self.owner.dead
 
+    @property
+    def busy(self) -> bool:
+        """Something is being handled here or waits to be; calls it made may be under way besides (LC-19)."""
+        return bool(
+            self.handling
+            or self.gate.locks
+            or self.gate.waiting
+            or self.following
+            or self.store.unflushed
+            or self.commits.held
+            or self.work.clients
+        )
+
+    @property
+    def held(self) -> bool:
+        """It is not hibernateable, idle or not (LC-17)."""
+        return bool(self.work.pending or len(self.timers))
+
     def context(self, label: str, section: Gate[Arrival]) -> Context:
         """A context for the event ``label``, whose awaits re-enter ``section``."""
         return Strand(self.owner, label, section).context(self._base)
+
+    def arrive(self, arrival: Arrival) -> None:
+        """An event of this very incarnation asks for its turn."""
+        gate = arrival.gate
+        if gate is None:
+            gate = arrival.gate = self.gate
+        arrival.home = self
+        if gate.arrive(arrival):
+            self.machine.begin(arrival)
+
+    def broken_by(self, error: BaseException, kind: str) -> None:
+        """Its code has broken it; ``kind`` is of `lumenize_sim.objects.ending.ENDINGS`."""
+        self.machine.broken(self, error, kind)
 
     def _wrote(self) -> bool:
         return self.store.dirty and self.store.confirmed
@@ -141,7 +200,7 @@ class Incarnation:
         """A task of ours was woken across a border, or slept for zero seconds."""
         machine = self.machine
         strand: Strand = task.context[strand_var]
-        if machine.in_turn:
+        if machine.in_turn_of(self):
             # Ours to wake: so it sleeps for zero seconds, in the order of all timers (TM-4).
             self._set_timer(machine.host.now_us(), lambda: machine.host.admit(task), strand)
             return
@@ -149,9 +208,9 @@ class Incarnation:
 
         def fire() -> None:
             if not self.owner.dead:
-                arrival = Arrival("wake", label, strand.section, lambda: machine.host.admit(task))
+                arrival = Arrival("wake", label, strand.section, lambda _: machine.host.admit(task))
                 arrival.strand = strand.event
-                machine.arrive(arrival)
+                self.arrive(arrival)
 
         machine.host.post(label, fire)
 
@@ -177,7 +236,7 @@ class Incarnation:
     def _set_timer(self, due_us: int, run: Callable[[], None], strand: Strand) -> Timer:
         timer: Timer
 
-        def turn() -> None:
+        def turn(_: Incarnation) -> None:
             if not timer.cancelled:
                 run()
             self.timers.passed()
@@ -185,7 +244,7 @@ class Incarnation:
         def fired() -> None:
             arrival = Arrival("timer", f"{self.machine.name}!timer{self.number}", strand.section, turn)
             arrival.strand = strand.event
-            self.machine.arrive(arrival)
+            self.arrive(arrival)
 
         timer = self.timers.set(due_us, fired)
         return timer
@@ -214,15 +273,16 @@ class Incarnation:
             self.inflight[key] = reply
         if ended is not None:
             self.unended[key] = ended
+        self.handling += 1
         isolate = self.isolate
 
         def done(result: Outcome) -> None:
             if self.owner.dead:
                 return
-            self.machine.ended(label, result)
-            if self.machine.incarnation is not self:
+            self.handling -= 1
+            if not self.machine.ended(self, label, result):
                 return
-            if ended is not None:
+            if ended is not None and key in self.unended:
                 effect = ended(result)
                 if effect is None:
                     del self.unended[key]
@@ -249,145 +309,82 @@ class Incarnation:
         strand = strand_var.get()
         section = self.gate if strand is None else strand.section
         pending: Pending[Any] = Pending(label)
-        self.outgoing += 1
+        token = self.work.begin(self.machine.host.now_us())
 
         def arrived(event: str, result: Outcome) -> None:
             if self.owner.dead:
                 return
-            self.outgoing -= 1
+            self.work.end(token)
             isolate = self.isolate
             arrival = Arrival(
-                "resume", event, section, lambda: isolate.resume(pending, result), cause=self.machine.host.cause()
+                "resume", event, section, lambda _: isolate.resume(pending, result), cause=self.machine.host.cause()
             )
             arrival.strand = strand.event if strand is not None else None
-            self.machine.arrive(arrival)
+            self.arrive(arrival)
 
         return pending, arrived
 
-    # -- critical sections -----------------------------------------------------------
+    # -- sections, storage that waits ------------------------------------------------
 
-    def block(self, callback: Callable[[], Any], *, resets: bool = True) -> Pending[Any]:
-        """`block_concurrency_while`: nothing else is delivered until ``callback`` has ended (IG-18 to IG-30)."""
-        machine = self.machine
-        strand = strand_var.get()
-        parent: Gate[Arrival] = (self.gate if strand is None else strand.section).live()
-        label = f"{machine.name}!section{self.number}#{self._sections}"
-        self._sections += 1
-        pending: Pending[Any] = Pending(label)
-        context = copy_context()
-        arrival = Arrival("section", label, None, lambda: None)
-        section, granted = parent.enter(arrival)
-        assert not granted, "the calling turn holds the lock (IG-19)"
-        arrival.gate = section
+    @property
+    def sections(self) -> Sections:
+        """Its critical sections."""
+        if self._sections is None:
+            self._sections = Sections(self)
+        return self._sections
 
-        def run() -> None:
-            self._section_timers[label] = machine.host.post_at(
-                f"{label}/timeout", timed_out, machine.host.now_us() + SECTION_TIMEOUT_S * 1_000_000
-            )
-            inner = context.copy()
-            inner.run(strand_var.set, Strand(self.owner, label, section))
-            self.isolate.take_turn(inner, callback, (), ended)
-
-        def timed_out() -> None:
-            if not self.owner.dead:
-                machine.reset(reset_error(SECTION_TIMEOUT_MESSAGE, overloaded=True))
-
-        def ended(result: Outcome) -> None:
-            if self.owner.dead:
-                return
-            self._section_timers.pop(label).cancel()
-            machine.ended(label, result)
-            if machine.incarnation is not self:
-                return
-            if type(result) is outcome.Error and resets:
-                machine.reset(result.error)
-                return
-            adopter = section.succeed()
-            after = Arrival("section-end", f"{label}/end", adopter, lambda: self.isolate.resume(pending, result))
-            after.strand = strand.event if strand is not None else None
-            self.following.append(after)
-
-        arrival.run = run
-        return pending
-
-    # -- storage that waits ------------------------------------------------------------
+    def next_section(self) -> int:
+        """A number for a label, no two alike in this incarnation."""
+        number = self._sections_begun
+        self._sections_begun = number + 1
+        return number
 
     def hooks(self) -> StoreHooks:
         """What the store tells and asks."""
         access = self._accessed if self.machine.host.tracing else None
-        return StoreHooks(access=access, sync=self.sync, transaction=self.transaction)
+        return StoreHooks(access=access, sync=self._sync, transaction=self._transaction)
+
+    def _sync(self) -> Pending[None]:
+        return self.commits.sync()
+
+    def _transaction(self, fn: Callable[[Any], Any]) -> Pending[Any]:
+        return self.sections.transaction(fn)
 
     def _accessed(self, kind: AccessKind, key: str) -> None:
         self.machine.host.record_access(kind, key, strand_var.get())
 
-    def sync(self) -> Pending[None]:
-        """Settles when all writes up to now are durable; always ends the turn (IG-12, OG-26)."""
-        pending, arrived = self.wait_for("sync")
-        label = f"{self.machine.name}!sync{self.number}#{self._sections}"
-        self._sections += 1
-
-        def asked() -> None:
-            # When the turn is over: the writes of this very turn are commits by then.
-            number = self.store.durable.number
-
-            def tell() -> None:
-                self.machine.host.post(label, lambda: arrived(label, outcome.Value(None)))
-
-            if self.store.unflushed:
-                self._syncs.append((number, tell))
-            else:
-                tell()
-
-        self.asked_syncs.append(asked)
-        return pending
-
-    def turn_over(self) -> None:
-        """What the turn asked `sync` for is known now."""
-        asked, self.asked_syncs = self.asked_syncs, []
-        for ask in asked:
-            ask()
-
-    def drop(self) -> None:
-        """It is dead: call off what it waits for in time."""
-        self.timers.drop()
-        for timer in self._section_timers.values():
-            timer.cancel()
-        self._section_timers.clear()
-
-    def synced(self, number: int) -> None:
-        """Commits up to ``number`` are durable."""
-        while self._syncs and self._syncs[0][0] <= number:
-            self._syncs.popleft()[1]()
-
-    def transaction(self, fn: Callable[[Any], Any]) -> Pending[Any]:
-        """`storage.transaction`: a critical section around a transaction; a failure rolls back only (OG-28, IG-30)."""
-
-        async def body() -> Any:
-            txn = StorageTransaction(self.state.storage)
-            try:
-                result = fn(txn)
-                if is_awaitable(result):
-                    result = await result
-            except BaseException:
-                txn.abandon()
-                raise
-            txn.keep()
-            return result
-
-        return self.block(body, resets=False)
+    # -- in the background -----------------------------------------------------------
 
     def spawn_background(self, awaitable: Any) -> None:
         """`wait_until`: keep ``awaitable`` going; its failure is logged and changes nothing (RPC-23)."""
+        token = self.work.begin(self.machine.host.now_us())
 
         def done(result: Outcome) -> None:
-            self.waits -= 1
+            self.work.end(token)
             self.background_ended(result)
 
-        self.waits += 1
         self.isolate.take_turn(copy_context(), lambda: awaitable, (), done)
 
     def background_ended(self, result: Outcome) -> None:
         """Something that nobody awaits has ended; a failure is logged and changes nothing (LC-30)."""
         if type(result) is outcome.Error and not self.owner.dead:
             error = result.error
-            self.machine.log("error", "unhandled", {"error": f"{type(error).__name__}: {error}"})
+            self.machine.log("error", "unhandled", {"error": f"{type(error).__name__}: {error}"}, self)
+
+    # -- the end -----------------------------------------------------------------------
+
+    def replaced(self) -> None:
+        """Another instance has the storage from now on: this one goes on without, and can never commit (LC-12)."""
+        self.stale = True
+        self.commits.settle()
+        self.store.crash(error=disconnected(INACCESSIBLE))
+
+    def drop(self) -> list[Arrival]:
+        """It is dead: call off what it waits for in time.  Returns what was queued (IG-32)."""
+        self.owner.dead = True
+        self.timers.drop()
+        if self._sections is not None:
+            self._sections.drop()
+        queued = [*self.following, *self.gate.drop()]
+        self.following.clear()
+        return queued

@@ -1,14 +1,17 @@
 """The object machine: one Durable Object, across all its incarnations.
 
-Events come in by `call`, `frames.message`, `alarms` …, each of which
-makes an `Arrival` and asks the input gate.  Whoever is granted takes one turn.  When
-the host says that nothing of the turn can go on, `end_turn` releases the gate, commits
-the implicit transaction, sends what came out through the output gate, and begins the
-next granted turn if there is one.  The order in there is the platform's: the gate is
+Events come in by `call`, `frames.message`, `alarms` …, each of which makes an
+`Arrival` and asks the input gate.  Whoever is granted takes one turn.  When the host
+says that nothing of the turn can go on, `end_turn` releases the gate, commits the
+implicit transaction, sends what came out through the output gate, and begins the next
+granted turn if there is one.  The order in there is the platform's: the gate is
 released first (and grants at once, IG-3), then the commit, then the effects.
 
-A dead instance never runs again: its owner is marked, its tasks stay where they are,
-its queued arrivals fail, its callers are told, its store is closed or crashed.
+How an instance may end, and what is left then, stands in the tables of `ending` and
+`life`.  A dead one never runs again: its owner is marked, its tasks stay where they
+are, its queued arrivals fail, its callers are told, its store is closed or crashed.
+One that was *replaced* while something was in flight lives on beside its successor,
+without storage (LC-11).
 """
 
 from __future__ import annotations
@@ -21,23 +24,23 @@ import outcome
 from lumenize_sim.objects.alarm_clock import AlarmClock
 from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.context import DurableObjectState
+from lumenize_sim.objects.ending import ENDINGS, NO_LONGER_ACTIVE, Ending
 from lumenize_sim.objects.frames import Frames
 from lumenize_sim.objects.hibernation import HibernationRegistry
 from lumenize_sim.objects.host import Host, ObjectHost
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.incarnation import Incarnation, Reply
-from lumenize_sim.objects.isolate import Effect, InstanceGone
+from lumenize_sim.objects.isolate import InstanceGone
+from lumenize_sim.objects.life import PASSAGES, Kept, Life
 from lumenize_sim.objects.options import MachineOptions
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.reach import refusal_of
 from lumenize_sim.objects.refusal import Error
-from lumenize_sim.objects.rpc_errors import across, disconnected, fallen, reset_error
-from lumenize_sim.objects.storage import ConnectionPool, Durable, Storage, StorageError, Store
+from lumenize_sim.objects.rpc_errors import across, disconnected, fallen
+from lumenize_sim.objects.storage import ConnectionPool, Durable, Storage, Store
 from lumenize_sim.objects.strand import Owner
 
 __all__ = ["ObjectMachine"]
-
-FLUSH_FAILED = "Internal error in Durable Object storage write caused object to be reset."
 
 
 class _LateGenerator:
@@ -72,13 +75,41 @@ class ObjectMachine:
 
     Attributes:
         name: stable, ``"BINDING/instance"``.
+        cls: whose instances are built from now on.
+        id: that of the stub whose event built the instance, or will (LC-5).
         durable: what survives every incarnation.
         sockets: hibernatable web sockets; they survive hibernation only.
         frames: what arrives and leaves by them.
+        incarnation: the current one, ``None`` while the object is not in memory.
+        stale: those that were replaced and still have something in flight (LC-11).
         generation: counts resets; a stub bound before one stays broken (RPC-8).
-        reset_kind: how the last incarnation ended, as the trace calls it; empty before the first end.
+        last_reset: what such a stub hears.
+        ended_by: how the last incarnation ended; ``None`` before the first end.
         alarms: wakes the object at the time it set.
     """
+
+    __slots__ = (
+        "_asleep",
+        "_turn",
+        "alarms",
+        "calls_made",
+        "cls",
+        "durable",
+        "ended_by",
+        "frames",
+        "generation",
+        "host",
+        "id",
+        "incarnation",
+        "incarnations",
+        "last_reset",
+        "make_env",
+        "name",
+        "options",
+        "pool",
+        "sockets",
+        "stale",
+    )
 
     def __init__(
         self,
@@ -104,17 +135,19 @@ class ObjectMachine:
         self.sockets = HibernationRegistry(self.frames.emit)
         self.calls_made: dict[str, int] = {}
         self.incarnation: Incarnation | None = None
+        self.stale: list[Incarnation] = []
         self.generation = 0
         self.last_reset: BaseException | None = None
-        self.reset_kind = ""
+        self.ended_by: Ending | None = None
         self.incarnations = 0
+        self._asleep = Life.INACTIVE
         self._turn: Arrival | None = None
         self.alarms = AlarmClock(self)
 
     # -- events in ---------------------------------------------------------------------
 
     def arrive(self, arrival: Arrival) -> None:
-        """An event asks for its turn.  Builds an instance if there is none."""
+        """An event from outside asks for its turn.  Builds an instance if there is none."""
         incarnation = self.incarnation
         if incarnation is None:
             incarnation = self._wake_up()
@@ -123,19 +156,14 @@ class ObjectMachine:
                 if arrival.fail is not None:
                     arrival.fail(self.last_reset)
                 return
-        if arrival.gate is None:
-            arrival.gate = incarnation.gate
-        if arrival.gate.arrive(arrival):
-            self._begin(incarnation, arrival)
+        incarnation.arrive(arrival)
 
     def call(self, label: str, handler: str, args: tuple[Any, ...], reply: Reply, *, cause: int = -1) -> None:
         """A call arrives; ``reply`` hears its outcome.  The handler ``"fetch"`` is the HTTP one."""
         refused = refusal_of(self.cls, handler)
         fetched = handler == "fetch"
 
-        def run() -> None:
-            incarnation = self.incarnation
-            assert incarnation is not None
+        def run(incarnation: Incarnation) -> None:
             if refused is None:
                 incarnation.invoke(label, handler, args, answer)
             else:
@@ -151,117 +179,79 @@ class ObjectMachine:
 
     # -- turns ---------------------------------------------------------------------------
 
-    def _begin(self, incarnation: Incarnation, arrival: Arrival) -> None:
+    @property
+    def running(self) -> Incarnation | None:
+        """Whose turn it is, else the current incarnation."""
+        turn = self._turn
+        return self.incarnation if turn is None else turn.home
+
+    def in_turn_of(self, incarnation: Incarnation) -> bool:
+        """Whether it is the turn of ``incarnation``."""
+        return self._turn is not None and self._turn.home is incarnation
+
+    def begin(self, arrival: Arrival) -> None:
+        """The turn of ``arrival``, which has the lock."""
         self._turn = arrival
+        incarnation = arrival.home
+        assert incarnation is not None, "only what has arrived is granted"
         host = self.host
         host.begin_turn(incarnation.owner)
         if host.tracing:
             kind = "resume" if arrival.kind in ("resume", "section-end", "wake", "timer") else "turn"
             host.record(kind, arrival.strand or arrival.label, None, arrival.cause)
         try:
-            arrival.run()
+            arrival.run(incarnation)
         except InstanceGone:
             return  # what user code called back into has ended the instance (LC-32)
 
     def end_turn(self) -> bool:
         """No task of the turn can go on.  True when the next granted turn has begun."""
         arrival, self._turn = self._turn, None
-        incarnation = self.incarnation
-        if arrival is None or incarnation is None:
+        if arrival is None:
+            return False
+        incarnation = arrival.home
+        if incarnation is None or incarnation.owner.dead:
             return False
         granted = arrival.gate.release()
-        for record in incarnation.closed_sockets:
-            self.sockets.remove(record)
-        incarnation.closed_sockets.clear()
-        store = incarnation.store
-        effects = incarnation.isolate.effects()
-        if store.dirty:
-            self._commit(incarnation, effects)
-        elif effects:
-            snapshot = incarnation.output.snapshot()
-            for effect, _ in effects:
-                self._leave(incarnation, effect, snapshot)
-        if self.incarnation is not incarnation:
+        if incarnation.closed_sockets:
+            for record in incarnation.closed_sockets:
+                self.sockets.remove(record)
+            incarnation.closed_sockets.clear()
+        if not incarnation.commits.turn_ended():
             return False
-        if incarnation.asked_syncs:
-            incarnation.turn_over()
         following = incarnation.following
         if granted is not None:
             following.append(granted)
-        if self.host.faulty and self._go_wrong(incarnation):
+        if self.host.faulty and not incarnation.stale and self._go_wrong(incarnation):
             return False
         if not following:
-            if not incarnation.inflight and not incarnation.gate.locks:
-                self.host.idle()
+            self.rested(incarnation)
             return False
-        self._begin(incarnation, following.popleft())
+        self.begin(following.popleft())
         return True
 
-    def _commit(self, incarnation: Incarnation, effects: list[tuple[Effect, bool]]) -> None:
-        store, output, host = incarnation.store, incarnation.output, self.host
-        before = output.snapshot()
-        confirmed = store.confirmed
-        try:
-            number = store.commit()
-        except StorageError as error:
-            self.reset(reset_error(str(error)), kind="constraint")
+    def rested(self, incarnation: Incarnation) -> None:
+        """A turn or a flush of ``incarnation`` is over, and no turn follows at once."""
+        if incarnation.inflight or incarnation.gate.locks:
             return
-        if number is None:
-            for effect, _ in effects:
-                self._leave(incarnation, effect, before)
-            return
-        after_us = host.flush_after_us(number)
-        if host.tracing:
-            host.record("commit", f"{self.name}!commit#{number}")
-        if store.alarm_ms != self.alarms.known_ms:
-            self.alarms.changed(store.alarm_ms)
-        if after_us is None:
-            store.flushed(number)
-            for effect, _ in effects:
-                self._leave(incarnation, effect, before)
-            return
-        if confirmed:
-            output.lock(number)
-        for effect, wrote in effects:
-            self._leave(incarnation, effect, number if wrote and confirmed else before)
-        label = f"{self.name}!flush{incarnation.number}#{number}"
-        if after_us < 0:
-            host.post_flush(label, lambda: self._flush_failed(incarnation, number), 0)
-        else:
-            host.post_flush(label, lambda: self._flushed(incarnation, number), after_us)
-
-    def _leave(self, incarnation: Incarnation, effect: Effect, after: int) -> None:
-        if after:
-            hold = getattr(effect, "hold", None)
-            if hold is not None:
-                hold()
-        if after and self.host.tracing:
-            effect = self.host.caused(effect)
-        if incarnation.output.emit(effect, after):
-            effect()
-        elif self.host.tracing:
-            self.host.record("output-held", f"{self.name}!held", {"commit": after})
-
-    def _flushed(self, incarnation: Incarnation, number: int) -> None:
-        if incarnation.dead:
-            return
-        incarnation.store.flushed(number)
-        if self.host.tracing:
-            self.host.record("flush", f"{self.name}!flush#{number}")
-        for effect in incarnation.output.durable(number):
-            if self.host.tracing:
-                self.host.record("output-released", f"{self.name}!held", {"commit": number})
-            effect()
-        incarnation.synced(number)
-        if self.incarnation is incarnation and not incarnation.inflight and not incarnation.gate.locks:
+        if incarnation is self.incarnation:
             self.host.idle()
-
-    def _flush_failed(self, incarnation: Incarnation, number: int) -> None:
-        if not incarnation.dead:
-            incarnation.output.fail(number, reset_error(FLUSH_FAILED))
-            self.reset(reset_error(FLUSH_FAILED), kind="flush-failed")
+        elif not incarnation.busy:
+            self._drop(incarnation, ENDINGS["relocate"], disconnected())
 
     # -- life cycle ----------------------------------------------------------------------
+
+    @property
+    def life(self) -> Life:
+        """Where the object is in its life (1.3)."""
+        incarnation = self.incarnation
+        if incarnation is None:
+            return self._asleep
+        if not incarnation.constructed:
+            return Life.CONSTRUCTING
+        if self._turn is not None or incarnation.busy:
+            return Life.ACTIVE
+        return Life.IDLE_NON_HIBERNATEABLE if incarnation.held else Life.IDLE_HIBERNATEABLE
 
     def _wake_up(self) -> Incarnation | None:
         """Build the next incarnation; its constructor takes the first turn (IG-16)."""
@@ -272,24 +262,18 @@ class ObjectMachine:
         if self.host.tracing:
             self.host.record("start", label, {"class": self.cls.__name__})
 
-        def construct() -> None:
+        def construct(incarnation: Incarnation) -> None:
             try:
                 incarnation.isolate.construct(incarnation.context(label, incarnation.gate))
             except Exception as error:
-                self.reset(error, kind="constructor")  # LC-31
+                self.broken(incarnation, error, "constructor")  # LC-31
             else:
                 if not incarnation.dead:
+                    incarnation.constructed = True
                     incarnation.state.storage.has_alarm_handler = incarnation.isolate.handles("alarm")
 
-        arrival = Arrival("start", label, incarnation.gate, construct)
-        incarnation.gate.arrive(arrival)
-        self._begin(incarnation, arrival)
+        incarnation.arrive(Arrival("start", label, incarnation.gate, construct))
         return self.incarnation
-
-    @property
-    def in_turn(self) -> bool:
-        """Whether it is this object's turn."""
-        return self._turn is not None
 
     def open_store(self, incarnation: Incarnation) -> Store:
         """The store of a new incarnation, on what is durable."""
@@ -321,80 +305,76 @@ class ObjectMachine:
 
         return make
 
-    def reset(self, error: BaseException, *, kind: str = "reset") -> None:
-        """Memory, unflushed writes and sockets are lost; callers see ``error`` (LC-31 to LC-35)."""
-        self.generation += 1
-        self.last_reset = error
-        self._end(error, kind, cut=True, crash=True)
+    def end(self, kind: str, error: BaseException | None = None) -> bool:
+        """End the current instance in the way ``kind`` (of `ENDINGS`); ``error`` is what its callers hear.
 
-    def abort(self, error: BaseException, *, retry_alarm: bool) -> None:
-        """`ctx.abort`: a reset, after which the alarm whose handler ran is retried or not (LC-32, AL-26)."""
-        self.alarms.gives_up = not retry_alarm
-        self.reset(error, kind="abort")
-        self.alarms.gives_up = False
-
-    def evict(self) -> bool:
-        """Become inactive: memory and sockets are lost, storage is kept (LC-15).  False where the object is busy."""
-        if self.incarnation is None or not self._idle(self.incarnation):
+        False, and nothing happens, where the table of `life` has no such transition: the object is
+        busy, or not in memory.
+        """
+        ending = ENDINGS[kind]
+        passage = PASSAGES.get((self.life, ending.verb))
+        if passage is None:
             return False
-        self._end(disconnected(), "evict", cut=True, crash=False)
-        return True
-
-    def hibernate(self) -> bool:
-        """Memory is lost, sockets are kept (LC-14).  False where something blocks it (LC-17)."""
-        incarnation = self.incarnation
-        if incarnation is None or not self._hibernateable(incarnation):
-            return False
-        self._end(disconnected(), "hibernate", cut=False, crash=False)
-        return True
-
-    def crash(self) -> bool:
-        """The process is gone, in the middle of whatever it did."""
-        if self.incarnation is None:
-            return False
-        self.generation += 1
-        self.last_reset = disconnected()
-        self._end(self.last_reset, "crash", cut=True, crash=True)
-        return True
-
-    def stop(self) -> None:
-        """The run is over: release what is held open, tell nobody."""
-        incarnation = self.incarnation
-        if incarnation is not None:
-            self.incarnation = None
-            self._turn = None
-            incarnation.owner.dead = True
-            incarnation.gate.drop()
-            incarnation.store.crash()
-
-    def _end(self, error: BaseException, kind: str, *, cut: bool, crash: bool) -> None:
-        incarnation = self.incarnation
-        if incarnation is None:
-            return
+        error = ending.error() if error is None else error
+        self.ended_by = ending
+        self._asleep = passage.to
+        if ending.breaks_stubs:
+            self.generation += 1
+            self.last_reset = disconnected(NO_LONGER_ACTIVE) if ending.verb == "replace" else error
+        incarnation, self.incarnation = self.incarnation, None
         host = self.host
         if host.tracing:
-            host.record(kind if kind in ("evict", "hibernate") else "reset", f"{self.name}!{kind}#{incarnation.number}")
-        self.reset_kind = kind
-        self.incarnation = None
-        self._turn = None
-        incarnation.owner.dead = True
-        host.drop_ready()
-        incarnation.drop()
-        queued = [*incarnation.following, *incarnation.gate.drop()]
-        if crash:
-            incarnation.store.crash()
-            self.alarms.restored()
-        else:
-            incarnation.store.close()
-        replies = list(incarnation.inflight.values())
-        incarnation.inflight.clear()
-        ended = list(incarnation.unended.values())
-        incarnation.unended.clear()
-        if cut:
+            number = self.incarnations - 1 if incarnation is None else incarnation.number
+            host.record(kind if ending.verb != "break" else "reset", f"{self.name}!{kind}#{number}")
+        if incarnation is not None and passage.kept.in_flight and incarnation.handling:
+            self._let_finish(incarnation, ending)
+        elif incarnation is not None:
+            self._drop(incarnation, ending, error, passage.kept)
+        if not passage.kept.sockets:
             for record in self.sockets.disconnect():
                 host.socket_cut(record)
         else:
             self.sockets.hibernate()
+        return True
+
+    def _let_finish(self, incarnation: Incarnation, ending: Ending) -> None:
+        """``incarnation`` is stale now: what is in flight goes on without storage, for a while (LC-11, LC-26)."""
+        incarnation.replaced()
+        self.alarms.restored()
+        self.stale.append(incarnation)
+        unended = list(incarnation.unended.values())
+        incarnation.unended.clear()
+        error = ending.error()
+        for tell in unended:
+            tell(outcome.Error(error))
+        if ending.kind == "deploy":
+            host = self.host
+            label = f"{self.name}!grace{incarnation.number}"
+            grace_s: Any = self.options.deploy_grace_s  # decided, where it is explored
+            due_us = host.now_us() + round(grace_s * 1_000_000)
+            host.post_at(label, lambda: self._drop(incarnation, ending, error), due_us, background=True)
+
+    def _drop(self, incarnation: Incarnation, ending: Ending, error: BaseException, kept: Kept | None = None) -> None:
+        """``incarnation`` is dead from now on: nothing of it runs again, and everybody who waits for it is told."""
+        if incarnation.dead:
+            return
+        if incarnation in self.stale:
+            self.stale.remove(incarnation)
+        if self.in_turn_of(incarnation):
+            self._turn = None
+        queued = incarnation.drop()
+        self.host.drop_ready()
+        if kept is not None:  # and a stale one has no storage any more
+            if kept.unflushed:
+                incarnation.commits.settle()
+                incarnation.store.close()
+            else:
+                incarnation.store.crash()
+                self.alarms.restored()
+        replies = list(incarnation.inflight.values())
+        incarnation.inflight.clear()
+        ended = list(incarnation.unended.values())
+        incarnation.unended.clear()
         for arrival in queued:
             if arrival.fail is not None:
                 arrival.fail(error)
@@ -403,45 +383,67 @@ class ObjectMachine:
         for tell in ended:
             tell(outcome.Error(error))
 
-    def _idle(self, incarnation: Incarnation) -> bool:
-        """Nothing is being handled here; calls it made may be under way (LC-19)."""
-        return (
-            self._turn is None
-            and not incarnation.isolate.pending
-            and not incarnation.gate.locks
-            and not incarnation.gate.waiting
-            and not incarnation.store.unflushed
-            and not incarnation.output.held
-        )
+    def broken(self, incarnation: Incarnation, error: BaseException, kind: str) -> None:
+        """The code of ``incarnation`` has broken it (LC-31 to LC-34): callers see ``error``."""
+        if incarnation is self.incarnation:
+            self.end(kind, error)
+        else:
+            self._drop(incarnation, ENDINGS[kind], error)
 
-    def _hibernateable(self, incarnation: Incarnation) -> bool:
-        return (
-            self._idle(incarnation)
-            and not incarnation.outgoing
-            and not len(incarnation.timers)
-            and not incarnation.waits
-        )
+    def reset(self, error: BaseException, *, kind: str = "reset") -> None:
+        """Memory, unflushed writes and sockets are lost; callers see ``error`` (LC-31 to LC-35)."""
+        self.end(kind, error)
+
+    def abort(self, incarnation: Incarnation, error: BaseException, *, retry_alarm: bool) -> None:
+        """`ctx.abort`: a reset, after which the alarm whose handler ran is retried or not (LC-32, AL-26)."""
+        self.alarms.gives_up = not retry_alarm
+        self.broken(incarnation, error, "abort")
+        self.alarms.gives_up = False
+
+    def evict(self) -> bool:
+        """Become inactive: memory and sockets are lost, storage is kept (LC-15, LC-20).  False where it is busy."""
+        return self.end("evict")
+
+    def hibernate(self) -> bool:
+        """Memory is lost, sockets are kept (LC-14).  False where something blocks it (LC-17)."""
+        return self.end("hibernate")
+
+    def crash(self) -> bool:
+        """The process is gone, in the middle of whatever it did."""
+        return self.end("crash")
+
+    def stop(self) -> None:
+        """The run is over: release what is held open, tell nobody."""
+        self._turn = None
+        current, self.incarnation = self.incarnation, None
+        for incarnation in (*self.stale, *(() if current is None else (current,))):
+            incarnation.drop()
+            incarnation.store.crash()
+        self.stale.clear()
 
     def _go_wrong(self, incarnation: Incarnation) -> bool:
         """The boundary between two turns, as the fault plan sees it.  True when the instance is gone."""
         host = self.host
-        free = not incarnation.following
-        if host.fault("hibernate", possible=free and self._hibernateable(incarnation)):
+        idle = not incarnation.busy
+        if host.fault("hibernate", possible=idle and not incarnation.held):
             return self.hibernate()
-        if host.fault("evict", possible=free and self._idle(incarnation)):
+        if host.fault("evict", possible=idle):
             return self.evict()
         return bool(host.fault("crash")) and self.crash()
 
     # -- the rest ------------------------------------------------------------------------
 
-    def ended(self, label: str, result: Outcome) -> None:
-        """A handler has ended; for the trace, and for the option to reset on a throw."""
+    def ended(self, incarnation: Incarnation, label: str, result: Outcome) -> bool:
+        """A handler has ended; for trace and option to reset on a throw.  Whether its instance lives on."""
         if self.host.tracing:
             self.host.record_end(label, result)
         if self.options.reset_on_throw and type(result) is outcome.Error:
-            self.reset(result.error)
+            self.broken(incarnation, result.error, "throw")
+            return False
+        return True
 
-    def log(self, level: str, message: str, data: dict[str, Any]) -> None:
+    def log(self, level: str, message: str, data: dict[str, Any], incarnation: Incarnation | None = None) -> None:
         """One line of debug output of this object."""
-        if self.incarnation is not None:
-            self.host.host.log(self.incarnation.owner, level, "lumenize_sim.objects", message, data)
+        incarnation = incarnation or self.incarnation
+        if incarnation is not None:
+            self.host.host.log(incarnation.owner, level, "lumenize_sim.objects", message, data)

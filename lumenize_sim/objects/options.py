@@ -98,6 +98,9 @@ class MachineOptions:
             result (OG-8 says it does not; undocumented).  May be explored.
         reset_on_throw: an uncaught exception resets the instance (LC-30 says it does not; documentation says that
             it may).  May be explored.
+        deploy_grace_s: seconds for which what is in flight may go on beside the new version, as long as it leaves
+            storage alone (LC-26; documentation of 2026 grants them at updates of the runtime only).  May be
+            explored: 30 or 0.
     """
 
     runtime: Runtime = attrs.field(default="production", validator=_known_runtime)
@@ -105,6 +108,7 @@ class MachineOptions:
     compatibility_flags: tuple[str, ...] = attrs.field(default=(), converter=_flags, validator=_known_flags)
     rpc_errors_wait: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     reset_on_throw: bool | Explored = attrs.field(default=False, metadata=open_to(True))
+    deploy_grace_s: float | Explored = attrs.field(default=30.0, metadata=open_to(0.0))
 
     def flag(self, name: str) -> bool:
         """Whether the compatibility flag ``name`` (of `FLAGS`) is on, by name or by date."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lumenize_sim.objects.storage.durable import Commit, Durable
-from lumenize_sim.objects.storage.errors import StorageError, StorageResetError
+from lumenize_sim.objects.storage.errors import INACCESSIBLE, StorageError, StorageResetError
 from lumenize_sim.objects.storage.hooks import AccessKind, StoreHooks
 from lumenize_sim.objects.storage.kv import SyncKV
 from lumenize_sim.objects.storage.limits import Limits
@@ -15,6 +15,7 @@ from lumenize_sim.objects.storage.store import Store
 from lumenize_sim.objects.storage.transaction import StorageTransaction
 
 __all__ = [
+    "INACCESSIBLE",
     "AccessKind",
     "Commit",
     "ConnectionPool",

@@ -1,0 +1,187 @@
+"""What one incarnation has written, and what may leave because of it.
+
+Where a turn ends its writes are committed, and what came out of it is sent through the
+output gate: each effect waits for the commits that existed when it was issued, that of
+its own turn included if a confirmed write came before it (OG-1, OG-9, OG-23).  A flush
+makes a commit durable later, or fails, which ends the instance (OG-10).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import outcome
+
+from lumenize_sim.objects.ending import FLUSH_FAILED
+from lumenize_sim.objects.isolate import Effect
+from lumenize_sim.objects.output_gate import LOCK_TIMEOUT_MESSAGE, LOCK_TIMEOUT_S, OutputGate
+from lumenize_sim.objects.pending import Pending
+from lumenize_sim.objects.rpc_errors import reset_error
+from lumenize_sim.objects.storage import StorageError
+
+if TYPE_CHECKING:
+    from lumenize_sim.objects.incarnation import Incarnation
+
+__all__ = ["Commits"]
+
+_LOCK_US: Final = LOCK_TIMEOUT_S * 1_000_000
+
+
+class Commits:
+    """See the module.  No method is a checkpoint.
+
+    Attributes:
+        gate: the output gate.
+    """
+
+    __slots__ = ("_asked", "_durable_by_us", "_incarnation", "_syncs", "gate")
+
+    def __init__(self, incarnation: Incarnation) -> None:
+        self.gate: OutputGate[Effect] = OutputGate()
+        self._incarnation = incarnation
+        self._durable_by_us = 0
+        self._asked: list[Callable[[], None]] = []
+        self._syncs: deque[tuple[int, Callable[[], None]]] | None = None
+
+    @property
+    def held(self) -> int:
+        """How many effects wait."""
+        return self.gate.held
+
+    def turn_ended(self) -> bool:
+        """Commit what the turn wrote, and send what came out of it.  False where that was the instance's end."""
+        incarnation = self._incarnation
+        effects = incarnation.isolate.effects()
+        if incarnation.store.dirty:
+            self._commit(effects)
+        elif effects:
+            snapshot = self.gate.snapshot()
+            for effect, _ in effects:
+                self._leave(effect, snapshot)
+        if incarnation.owner.dead:
+            return False
+        if self._asked:
+            asked, self._asked = self._asked, []
+            for ask in asked:
+                ask()
+        return True
+
+    def _commit(self, effects: list[tuple[Effect, bool]]) -> None:
+        incarnation = self._incarnation
+        machine, store, gate = incarnation.machine, incarnation.store, self.gate
+        host = machine.host
+        before = gate.snapshot()
+        confirmed = store.confirmed
+        try:
+            number = store.commit()
+        except StorageError as error:
+            machine.reset(reset_error(str(error)), kind="constraint")
+            return
+        if number is None:
+            for effect, _ in effects:
+                self._leave(effect, before)
+            return
+        after_us = host.flush_after_us(number)
+        if host.tracing:
+            host.record("commit", f"{machine.name}!commit#{number}")
+        if store.alarm_ms != machine.alarms.known_ms:
+            machine.alarms.changed(store.alarm_ms)
+        if after_us is None:
+            store.flushed(number)
+            for effect, _ in effects:
+                self._leave(effect, before)
+            return
+        if confirmed:
+            gate.lock(number)
+        for effect, wrote in effects:
+            self._leave(effect, number if wrote and confirmed else before)
+        label = f"{machine.name}!flush{incarnation.number}#{number}"
+        if after_us < 0:
+            host.post_flush(label, lambda: self._failed(number), 0)
+            return
+        host.post_flush(label, lambda: self._flushed(number), after_us)
+        now_us = host.now_us()
+        self._durable_by_us = max(self._durable_by_us, now_us + after_us)
+        if confirmed and self._durable_by_us - now_us >= _LOCK_US:
+            # Flushes end in order, so it is known already that this lock lasts too long (OG-5).
+            host.post_at(f"{label}/timeout", lambda: self._overdue(number), now_us + _LOCK_US)
+
+    def _leave(self, effect: Effect, after: int) -> None:
+        host = self._incarnation.machine.host
+        if after:
+            hold = getattr(effect, "hold", None)
+            if hold is not None:
+                hold()
+            if host.tracing:
+                effect = host.caused(effect)
+        if self.gate.emit(effect, after):
+            effect()
+        elif host.tracing:
+            host.record("output-held", f"{self._incarnation.machine.name}!held", {"commit": after})
+
+    def _flushed(self, number: int) -> None:
+        incarnation = self._incarnation
+        if incarnation.dead or incarnation.stale:
+            return
+        machine = incarnation.machine
+        incarnation.store.flushed(number)
+        if machine.host.tracing:
+            machine.host.record("flush", f"{machine.name}!flush#{number}")
+        self._release(number)
+        machine.rested(incarnation)
+
+    def _release(self, number: int) -> None:
+        machine = self._incarnation.machine
+        for effect in self.gate.durable(number):
+            if machine.host.tracing:
+                machine.host.record("output-released", f"{machine.name}!held", {"commit": number})
+            effect()
+        while self._syncs and self._syncs[0][0] <= number:
+            self._syncs.popleft()[1]()
+
+    def _failed(self, number: int) -> None:
+        incarnation = self._incarnation
+        if not incarnation.dead and not incarnation.stale:
+            self.gate.fail(number, reset_error(FLUSH_FAILED))
+            incarnation.machine.reset(reset_error(FLUSH_FAILED), kind="flush-failed")
+
+    def _overdue(self, number: int) -> None:
+        incarnation = self._incarnation
+        if incarnation.dead or incarnation.stale or self.gate.snapshot() < number:
+            return
+        error = reset_error(LOCK_TIMEOUT_MESSAGE, overloaded=True)
+        self.gate.fail(number, error)
+        incarnation.machine.reset(error, kind="lock-timeout")
+
+    def settle(self) -> None:
+        """Everything committed is durable from now on, and leaves: another instance takes over in good order."""
+        store = self._incarnation.store
+        if store.unflushed:
+            number = store.durable.number
+            store.flushed(number)
+            self._release(number)
+
+    def sync(self) -> Pending[None]:
+        """Settles when all writes up to now are durable; always ends the turn (IG-12, OG-26)."""
+        incarnation = self._incarnation
+        host = incarnation.machine.host
+        pending, arrived = incarnation.wait_for("sync")
+        label = f"{incarnation.machine.name}!sync{incarnation.number}#{incarnation.next_section()}"
+
+        def tell() -> None:
+            host.post(label, lambda: arrived(label, outcome.Value(None)))
+
+        def asked() -> None:
+            # When the turn is over: the writes of this very turn are commits by then.
+            store = incarnation.store
+            if not store.unflushed:
+                tell()
+                return
+            if self._syncs is None:
+                self._syncs = deque()
+            self._syncs.append((store.durable.number, tell))
+
+        self._asked.append(asked)
+        return pending
