@@ -18,6 +18,9 @@ LITMUS_TESTS = (
     "lt_output",
     "lt_storage",
     "lt_alarms",
+    "lt_rpc",
+    "lt_sockets",
+    "lt_time",
 )
 
 

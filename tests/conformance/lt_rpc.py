@@ -1,0 +1,205 @@
+"""LT-66 to LT-72: calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import trio
+
+from lumenize_sim import DurableObject, LumenizeWorker, World, gather
+from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of
+from tests.conformance.program import ISOLATE
+
+GROUP = "10.6 RPC"
+test: Callable[..., Any] = partial(lt, group=GROUP)
+
+
+class Callee(Logging):
+    def note(self, n: Any) -> None:
+        log(n)
+
+    def x_of(self, value: dict[str, int]) -> int:
+        return value["x"]
+
+    def fail(self) -> None:
+        self.m = "kept"
+        raise TypeError("t")
+
+    def abort(self) -> None:
+        self.ctx.abort("gone")
+
+    async def wait_and_put(self) -> str:
+        await self.f()
+        await self.ctx.storage.put("done", 1)
+        return "done"
+
+    def keep(self, value: Any) -> None:
+        self.m = value
+
+
+D: dict[str, type[DurableObject]] = {"D": Callee}
+
+
+def in_order(lines: list[Any]) -> bool:
+    return lines == sorted(lines)
+
+
+@test(
+    "LT-66",
+    "RPC-1",
+    bindings=D,
+    allowed=[list(range(100))],
+    never={"disorder": lambda o: not in_order(o)},
+    at_most=200,
+    title="e-order: a hundred calls on one stub",
+)
+async def lt_66(world: World) -> Any:
+    stub = world.env.D.get_by_name("o")
+    await gather(*[stub.note(n) for n in range(100)])
+    return logged()
+
+
+@test(
+    "LT-66 two stubs",
+    "RPC-2",
+    bindings=D,
+    allowed=["a1 a2 b1 b2", "a1 b1 a2 b2", "a1 b1 b2 a2", "b1 a1 a2 b2", "b1 a1 b2 a2", "b1 b2 a1 a2"],
+    title="two stubs: any merge",
+)
+async def lt_66_two(world: World) -> Any:
+    a, b = (world.env.D.get_by_name("o") for _ in range(2))
+    await gather(a.note("a1"), b.note("b1"), a.note("a2"), b.note("b2"))
+    return " ".join(logged())
+
+
+class Caller(Logging):
+    async def mutate(self, *, gated: bool) -> Any:
+        value = {"x": 1}
+        if gated:
+            self.ctx.storage.put("a", 1)
+        answer = self.env.D.get_by_name("o").x_of(value)
+        value["x"] = 2
+        return await answer
+
+    def mutate_gated(self) -> Any:
+        return self.mutate(gated=True)
+
+    def mutate_free(self) -> Any:
+        return self.mutate(gated=False)
+
+    async def call_and_abort(self) -> None:
+        answer = self.env.D.get_by_name("o").wait_and_put()
+        with trio.move_on_after(0.05):
+            await answer
+        self.ctx.abort("caller")
+
+
+@test(
+    "LT-67",
+    "RPC-6",
+    bindings={**D, "C": Caller},
+    allowed=[[1, 1]],
+    never={"a later mutation was seen": lambda o: 2 in o},
+    exhaustive=True,
+    title="arguments are snapshots, also behind a closed output gate",
+)
+async def lt_67(world: World) -> Any:
+    free = await world.env.C.get_by_name("c").mutate_free()
+    world.object("C", "c").slow_next_flush(1)
+    return [free, await world.env.C.get_by_name("c").mutate_gated()]
+
+
+@test(
+    "LT-68",
+    "RPC-19",
+    "LC-30",
+    bindings=D,
+    allowed=[["TypeError: t [remote]", "kept"]],
+    exhaustive=True,
+    title="properties of an error",
+)
+async def lt_68(world: World) -> Any:
+    stub = world.env.D.get_by_name("o")
+    return [await outcome_of(stub.fail()), await stub.memory()]
+
+
+GONE = "Error: gone [durableObjectReset]"
+
+
+@test(
+    "LT-69",
+    "RPC-8",
+    bindings=D,
+    allowed=[{"reset": GONE, "used before": GONE, "never used": None, "new": None}],
+    exhaustive=True,
+    title="a stub is broken by a reset",
+)
+async def lt_69(world: World) -> Any:
+    used, unused, breaking = (world.env.D.get_by_name("o") for _ in range(3))
+    await used.keep("memory")
+    reset = await outcome_of(breaking.abort())
+    return {
+        "reset": reset,
+        "used before": await outcome_of(used.memory()),
+        "never used": await outcome_of(unused.memory()),
+        "new": await outcome_of(world.env.D.get_by_name("o").memory()),
+    }
+
+
+@test(
+    "LT-69 hibernate",
+    "RPC-8",
+    "LC-21",
+    bindings=D,
+    allowed=[[None, None, 3]],
+    exhaustive=True,
+    title="hibernation and eviction break none",
+)
+async def lt_69_hibernate(world: World) -> Any:
+    stub = world.env.D.get_by_name("o")
+    found = []
+    for lose in (world.object("D", "o").hibernate, world.object("D", "o").evict):
+        await stub.keep("memory")
+        await world.settle()
+        lose()
+        found.append(await outcome_of(stub.memory()))
+    return [*found, ISOLATE["constructed"]]
+
+
+class Impatient(LumenizeWorker):
+    async def call_and_leave(self) -> None:
+        answer = self.env.D.get_by_name("o").wait_and_put()
+        with trio.move_on_after(0.05):
+            await answer
+
+
+@test(
+    "LT-70",
+    "RPC-22",
+    bindings={**D, "W": Impatient},
+    allowed=[{"done": 1}],
+    options=EXACT,
+    exhaustive=True,
+    title="the caller, a Worker, is gone",
+)
+async def lt_70(world: World) -> Any:
+    await world.env.W.call_and_leave()
+    await world.settle()
+    return dict(world.object("D", "o").storage.list())
+
+
+@test(
+    "LT-70 object",
+    "RPC-22",
+    bindings={**D, "C": Caller},
+    allowed=[["Error: caller [durableObjectReset]", {"done": 1}]],
+    options=EXACT,
+    exhaustive=True,
+    title="the caller, an object, is reset",
+)
+async def lt_70_object(world: World) -> Any:
+    error = await outcome_of(world.env.C.get_by_name("c").call_and_abort())
+    await world.settle()
+    return [error, dict(world.object("D", "o").storage.list())]
