@@ -119,5 +119,10 @@ def _enumerated(program: Program, runtime: str, limit: int) -> Reached | None:
     return Reached(counts, enumeration.runs, complete=True)
 
 
+def _noted(data: Any) -> str:
+    text: str = data["outcome"]
+    return text
+
+
 def _broken(outcome: Outcome) -> Any:
     return {"run": outcome.kind, "message": outcome.message}
