@@ -76,15 +76,15 @@ def _sorted_tree(value: Any, seen: set[int], depth: int) -> Any:
     return out
 
 
-def _envelope(value: Any, canonical: bool) -> bytes:
+def _envelope(value: Any, canonical: bool, stored: bool = False) -> bytes:
     try:
-        encoder = Encoder(binary=True, sort=canonical, stack=not canonical)
+        encoder = Encoder(binary=True, stored=stored, sort=canonical, stack=not canonical)
         body = encoder.encode(value)
         try:
             return _ENVELOPE + cbor2.dumps([body, encoder.aliases])
         except UnicodeEncodeError:
             # A lone surrogate, which CBOR text cannot hold and JSON text can.
-            encoder = Encoder(sort=canonical, stack=not canonical)
+            encoder = Encoder(stored=stored, sort=canonical, stack=not canonical)
             body = encoder.encode(value)
             return _TEXT + cbor2.dumps(dumps([body, encoder.aliases]))
     except Refusal as refusal:
@@ -93,8 +93,11 @@ def _envelope(value: Any, canonical: bool) -> bytes:
         raise too_deep().error() from None
 
 
-def encode_cbor(value: Any) -> bytes:
+def encode_cbor(value: Any, *, stored: bool = False) -> bytes:
     """``value`` as bytes for storage.  Functions are refused.
+
+    ``stored``: as the platform's own storage has it (ST-6).  URLs and other objects of the platform are refused in
+    its words; an instance of a class becomes a dict of its own public fields; an error keeps class, message and cause.
 
     Raises:
         DataCloneError: something cannot be stored; names its path.  Blame: the application.
@@ -105,7 +108,7 @@ def encode_cbor(value: Any) -> bytes:
             return cbor2.dumps(value)
         except UnicodeEncodeError:
             pass
-    return _envelope(value, False)
+    return _envelope(value, False, stored)
 
 
 def canonical_cbor(value: Any) -> bytes:

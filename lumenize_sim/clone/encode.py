@@ -27,7 +27,7 @@ from lumenize_sim.clone.failures import (
     error_stack,
 )
 from lumenize_sim.clone.forms import ATOMS, CONTAINERS, FROZEN, TUPLES, VALUES, aware, function_name, lower, map_of_dict
-from lumenize_sim.clone.refusal import MAX_DEPTH, Refusal, index_step, key_step, too_deep
+from lumenize_sim.clone.refusal import MAX_DEPTH, Refusal, index_step, key_step, no_platform_object, too_deep
 from lumenize_sim.clone.text import dumps, property_order
 from lumenize_sim.clone.values import (
     HOLE,
@@ -135,6 +135,7 @@ class Encoder:
         transform: see `preprocess`.
         stack: write stacks of errors.
         binary: leave bytes, big integers and non-finite floats as they are (CBOR has them), refuse functions.
+        stored: as the platform's own storage does: URLs are refused, instances of classes taken apart (ST-6).
         sort: write dicts in the order of their keys, so that insertion order does not show.
     """
 
@@ -142,6 +143,7 @@ class Encoder:
     transform: Transform | None = None
     stack: bool = True
     binary: bool = False
+    stored: bool = False
     sort: bool = False
     aliases: dict[str, Any] = attrs.field(factory=dict, init=False)
     _counts: dict[int, int] = attrs.field(factory=dict, init=False)
@@ -191,12 +193,12 @@ class Encoder:
             return list(value)
         if isinstance(value, BaseException):
             cause = error_cause(value, UNDEFINED)
-            return [cause, *(item for _, item in error_properties(value))]
+            return [cause] if self.stored else [cause, *(item for _, item in error_properties(value))]
         if isinstance(value, (RequestSync, ResponseSync)):
             return [value.headers]
         if isinstance(value, Headers):
             return ()
-        lowered = lower(value)
+        lowered = lower(value, apart=self.stored)
         if isinstance(lowered, dict):
             return list(lowered.values())
         return lowered if isinstance(lowered, list) else ()
@@ -232,6 +234,8 @@ class Encoder:
         depth += 1
         body: Any
         if kind in FROZEN:
+            if self.stored and kind is URL:
+                raise no_platform_object("URL")
             body = self._frozen(value)
         elif isinstance(value, datetime):
             body = self._date(value)
@@ -261,7 +265,7 @@ class Encoder:
                     raise
             body = {"$type": "set", "values": values}
         elif isinstance(value, BaseException):
-            properties = error_properties(value)
+            properties = [] if self.stored else error_properties(value)
             body = {"$type": "error", "name": error_name(value), "message": error_message(value)}
             if self.stack and (text := error_stack(value)):
                 body["stack"] = text
@@ -302,7 +306,7 @@ class Encoder:
         else:
             if kind is not dict and kind is not list:
                 self._lossy(f"{kind.__name__} {value!r}" if value is HOLE else kind.__name__)
-                value = lower(value)
+                value = lower(value, apart=self.stored)
                 kind = type(value)
             if kind is dict and _STRINGS.issuperset(map(type, value)):
                 ordered = dict(sorted(value.items())) if self.sort else property_order(value)

@@ -22,7 +22,7 @@ import attrs
 
 from lumenize_sim.clone.containers import JSMap
 from lumenize_sim.clone.dates import Date, InvalidDate
-from lumenize_sim.clone.refusal import Refusal
+from lumenize_sim.clone.refusal import Refusal, no_platform_object
 from lumenize_sim.clone.values import (
     TYPED_ARRAYS,
     ArrayBuffer,
@@ -101,8 +101,10 @@ def map_of_dict(value: dict[Any, Any]) -> JSMap:
     return JSMap(value)
 
 
-def lower(value: Any) -> Any:
+def lower(value: Any, *, apart: bool = False) -> Any:
     """The canonical twin of a value of another accepted type, one level deep.
+
+    ``apart``: an instance of any class is taken for a dict of its own public fields, as storage does (ST-6).
 
     Raises:
         Refusal: there is none; the reason says what to send instead.
@@ -129,17 +131,28 @@ def lower(value: Any) -> Any:
     cls = type(value)
     if cls.__module__.partition(".")[0] in {"trio", "asyncio", "threading", "_thread"}:
         raise Refusal(f"{cls.__module__}.{cls.__qualname__} belongs to this process; send data")
+    platform = getattr(cls, "__platform_name__", None)
+    if platform is not None:
+        raise no_platform_object(platform)
     names: list[str] | None = None
     if attrs.has(cls):
         names = [field.name for field in attrs.fields(cls)]
     elif dataclasses.is_dataclass(cls):
         names = [field.name for field in dataclasses.fields(value)]
+    if names is None and apart and _has_own_fields(value):
+        return {name: item for name, item in vars(value).items() if not name.startswith("_")}
     if names is None or isinstance(value, type):
         raise Refusal(_reason(value))
     for name in names:
         if name.startswith("_"):
             raise Refusal(f"{cls.__qualname__} has the private field {name!r}, which would be lost; send a dict")
     return {name: getattr(value, name) for name in names}
+
+
+def _has_own_fields(value: Any) -> bool:
+    """Whether ``value`` is an object of the app's: none that Python, or another rule, has an opinion about."""
+    kinds = tuple(kind for kinds, _ in _INSTEAD for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+    return hasattr(value, "__dict__") and not isinstance(value, kinds) and not inspect.isawaitable(value)
 
 
 def _plain_iter(value: Any) -> Iterable[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lumenize_sim.errors import AppError
 
-__all__ = ["MAX_DEPTH", "DataCloneError", "Refusal", "index_step", "key_step", "too_deep"]
+__all__ = ["MAX_DEPTH", "DataCloneError", "Refusal", "index_step", "key_step", "no_platform_object", "too_deep"]
 
 #: Nesting beyond this is refused.  A fixed number, because a limit that depended on the
 #: caller's stack would make the same program fail in one place and pass in another.
@@ -30,11 +30,15 @@ class DataCloneError(AppError):
 
 
 class Refusal(Exception):
-    """A culprit was met; ``steps`` collects its path from the inside out."""
+    """A culprit was met; ``steps`` collects its path from the inside out.
 
-    def __init__(self, reason: str) -> None:
+    ``exact``: the platform fixes the whole text, so the path is kept beside it.
+    """
+
+    def __init__(self, reason: str, *, exact: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.exact = exact
         self.steps: list[str] = []
 
     def error(self) -> DataCloneError:
@@ -43,7 +47,16 @@ class Refusal(Exception):
         if len(steps) > 24:  # a deep chain is better named by its two ends
             steps = [*steps[:12], f" ({len(steps) - 24} more) ", *steps[-12:]]
         path = "$" + "".join(steps)
+        if self.exact:
+            return DataCloneError(self.reason, path, self.reason)
         return DataCloneError(f"{path}: {self.reason}", path, self.reason)
+
+
+def no_platform_object(name: str) -> Refusal:
+    """The refusal of an object of the platform that is no value, in the platform's words (ST-6, RPC-15)."""
+    return Refusal(
+        f'Could not serialize object of type "{name}". This type does not support serialization.', exact=True
+    )
 
 
 def key_step(key: object) -> str:

@@ -47,12 +47,15 @@ class Calls:
         dispatcher = _DispatcherOf(self, seat)
         app = self.app
 
+        def draw(length: int) -> bytes:
+            return self.host.random(seat.owner).randbytes(length)
+
         def make(name: str) -> Any:
             if name not in app.bindings:
                 return app.vars[name]
             if app.is_worker(name):
                 return ServiceBinding(dispatcher, name)
-            return DurableObjectNamespace(dispatcher, name, name)
+            return DurableObjectNamespace(dispatcher, name, name, draw)
 
         return Env(make, (*app.bindings, *app.vars))
 

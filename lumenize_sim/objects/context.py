@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from lumenize_sim.clone import error_message, error_name
 from lumenize_sim.objects.hibernation import WebSocketRequestResponsePair
 from lumenize_sim.objects.host import Host
 from lumenize_sim.objects.ids import DurableObjectId
@@ -12,6 +13,7 @@ from lumenize_sim.objects.isolate import InstanceGone
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.rpc_errors import reset_error
 from lumenize_sim.objects.storage import Storage
+from lumenize_sim.objects.storage.sql import string_of
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.objects.websocket import SocketRecord, WebSocket
 
@@ -60,14 +62,16 @@ class DurableObjectState:
         Nothing of the instance has an effect afterwards.  Python runs ``finally`` blocks
         of the frames that are on the stack now; the platform would not.
 
+        Callers see ``String(reason)``: an error as ``Name: text``, a dict as ``[object Object]``.
+
         ``retry_alarm`` False abandons the alarm whose handler runs (AL-26).
         """
         if reason is None:
             text = "Application called abort() to reset Durable Object."
         elif isinstance(reason, BaseException):
-            text = f"{type(reason).__name__}: {reason}"
+            text = f"{error_name(reason)}: {error_message(reason)}".removesuffix(": ")
         else:
-            text = str(reason)
+            text = string_of(reason)
         if not self._incarnation.dead:
             self._machine.abort(self._incarnation, reset_error(text), retry_alarm=retry_alarm)
         raise InstanceGone

@@ -9,6 +9,7 @@ from lumenize_sim.objects import ids
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.pending import Pending
+from lumenize_sim.objects.refusal import Error
 
 __all__ = ["Dispatcher", "DurableObjectNamespace", "Env", "ServiceBinding", "Stub"]
 
@@ -39,6 +40,9 @@ class Stub:
         id: the caller's own id of the object.
         binding: the binding it was reached through.
     """
+
+    #: What the platform calls it where it refuses to copy one (ST-6, RPC-15).
+    __platform_name__ = "DurableObject"
 
     def __init__(self, dispatcher: Dispatcher, binding: str, object_id: DurableObjectId) -> None:
         self._dispatcher = dispatcher
@@ -72,11 +76,23 @@ class Stub:
 class DurableObjectNamespace:
     """All objects of one class.  Nothing here does I/O or creates an object (LC-6)."""
 
-    __slots__ = ("_dispatcher", "_key", "binding")
+    #: See `Stub`.
+    __platform_name__ = "DurableObjectNamespace"
+    __slots__ = ("_dispatcher", "_draw", "_jurisdictions", "_key", "binding")
 
-    def __init__(self, dispatcher: Dispatcher, binding: str, unique_key: str) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        binding: str,
+        unique_key: str,
+        draw: Callable[[int], bytes],
+        *,
+        jurisdictions: bool = True,
+    ) -> None:
         self._dispatcher = dispatcher
         self._key = unique_key
+        self._draw = draw
+        self._jurisdictions = jurisdictions
         self.binding = binding
 
     def id_from_name(self, name: str) -> DurableObjectId:
@@ -87,17 +103,40 @@ class DurableObjectNamespace:
         """From 64 hex digits (LC-4)."""
         return ids.id_from_string(self._key, text)
 
-    def get(self, object_id: DurableObjectId) -> Stub:
-        """A fresh stub."""
+    def new_unique_id(self, *, jurisdiction: str | None = None) -> DurableObjectId:
+        """An id without a name, drawn from the caller's own generator (LC-2, LC-5).
+
+        Raises:
+            Error: a jurisdiction in workerd (LC-8).
+        """
+        if jurisdiction is not None:
+            self.jurisdiction(jurisdiction)
+        return ids.new_unique_id(self._key, self._draw(ids.RANDOM_BYTES))
+
+    def jurisdiction(self, jurisdiction: str) -> DurableObjectNamespace:
+        """The same namespace: where objects are placed makes no difference here (LC-8).
+
+        Raises:
+            Error: in workerd.
+        """
+        if not self._jurisdictions:
+            raise Error("Jurisdiction restrictions are not implemented in workerd.")
+        return self
+
+    def get(self, object_id: DurableObjectId, *, location_hint: str | None = None) -> Stub:
+        """A fresh stub.  Where the object is placed makes no difference here (LC-8)."""
         return Stub(self._dispatcher, self.binding, object_id)
 
-    def get_by_name(self, name: str) -> Stub:
+    def get_by_name(self, name: str, *, location_hint: str | None = None) -> Stub:
         """A fresh stub for a name (LC-7)."""
         return Stub(self._dispatcher, self.binding, self.id_from_name(name))
 
 
 class ServiceBinding:
     """A Worker.  Each call runs on an instance of its own."""
+
+    #: What the platform calls it where it refuses to copy one (ST-6, RPC-15).
+    __platform_name__ = "Fetcher"
 
     def __init__(self, dispatcher: Dispatcher, binding: str) -> None:
         self._dispatcher = dispatcher

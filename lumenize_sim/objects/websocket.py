@@ -268,7 +268,7 @@ class WebSocket:
             Error: more than 16,384 bytes serialised.  The attachment before stays.
             Exception: what `lumenize_sim.clone.encode_cbor` raises for values that cannot be cloned.
         """
-        data: bytes = encode_cbor(value)
+        data: bytes = encode_cbor(value, stored=True)
         if len(data) > MAX_ATTACHMENT_BYTES:
             raise Error(
                 f"A WebSocket 'attachment' cannot be larger than {MAX_ATTACHMENT_BYTES} bytes."

@@ -243,11 +243,15 @@ class World:
         """Bindings and variables for one owner; calls made through it are that owner's."""
         dispatcher = DispatcherOf(self.calls, seat)
         bindings, variables = self.app.bindings, self.app.vars
+        workerd = self.options.runtime == "workerd"
+
+        def draw(length: int) -> bytes:
+            return self.host.random(seat.owner).randbytes(length)
 
         def make(name: str) -> Any:
             if name in bindings:
                 if _is_object(bindings[name]):
-                    return DurableObjectNamespace(dispatcher, name, name)
+                    return DurableObjectNamespace(dispatcher, name, name, draw, jurisdictions=not workerd)
                 return ServiceBinding(dispatcher, name)
             return variables[name]
 

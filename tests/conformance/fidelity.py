@@ -111,10 +111,16 @@ def table(rows: Sequence[Row]) -> str:
         for row in by_id.get(name, []):
             expected = entry.expected.get(row.runtime, ())
             searched = "complete" if row.complete else "schedules"
-            lines.append(
-                f"| `{name}`: {_cell(entry.title)} | {', '.join(entry.rules)} | {row.runtime} "
-                f"| {_expected(entry, expected)} | {_cell('; '.join(entry.also)) or 'none'} | {searched} | {row.word} |"
-            )
+            cells = [
+                f"`{name}`: {_cell(entry.title)}",
+                ", ".join(entry.rules),
+                row.runtime,
+                _cell(_expected(entry, expected)),
+                _cell("; ".join(entry.also)) or "none",
+                searched,
+                row.word,
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines).strip()
 
 
@@ -123,8 +129,8 @@ def _expected(program: Program, expected: Sequence[object]) -> str:
         return "by predicate"
     number = f"{len(expected)} outcome{'s' if len(expected) > 1 else ''}"
     if program.source == "recorded":
-        return f"{number}, {recordings()[program.id].runs} runs"
-    return number
+        number = f"{number}, {recordings()[program.id].runs} runs"
+    return f"{number}; {program.note}" if program.note else number
 
 
 def _cell(text: str) -> str:

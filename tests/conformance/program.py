@@ -71,6 +71,7 @@ class Program:
         plan: faults that happen in every run, label to value.
         at_most: schedules that are worth running, where that is fewer than the others get.
         vars: plain values in ``env``.
+        note: what of the recorded program could not be said in Python.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Program:
     plan: Mapping[str, int]
     at_most: int | None
     vars: Mapping[str, Any]
+    note: str
 
     def scenario(self, runtime: str, caught: list[Any]) -> Scenario:
         """The program under one runtime; each run that ends well puts its outcome into ``caught``."""
@@ -146,6 +148,8 @@ def program(
     plan: Mapping[str, int] | None = None,
     at_most: int | None = None,
     vars: Mapping[str, Any] | None = None,
+    note: str = "",
+    translated: Callable[[Any], Any] | None = None,
 ) -> Callable[[Callable[[World], Awaitable[Any]]], Program]:
     """Define a program; see the module and `Program`.
 
@@ -153,6 +157,7 @@ def program(
         title, group: only where the program is not in the recorded file.
         expected: outcomes that must be reachable, for all runtimes or for each; those of the recorded file are added
             under ``workerd``.
+        translated: what of a recorded outcome can be said in Python; ``note`` says what cannot.
     """
     recorded = recordings().get(name)
     wanted: dict[str, list[Any]] = {
@@ -161,7 +166,7 @@ def program(
     if recorded is not None:
         title, group = title or recorded.title, group or recorded.group
         if WORKERD in wanted:
-            wanted[WORKERD] += [outcome for outcome, _ in recorded.outcomes]
+            wanted[WORKERD] += [translated(outcome) if translated else outcome for outcome, _ in recorded.outcomes]
         under = {"compatibility_date": recorded.compatibility_date, "compatibility_flags": recorded.flags}
         options = {**under, **(options or {})}
 
@@ -187,6 +192,7 @@ def program(
             plan=plan or {},
             at_most=at_most,
             vars=vars or {},
+            note=note,
         )
         PROGRAMS[name] = made
         return made

@@ -346,7 +346,7 @@ def test_stubs_have_no_private_names() -> None:
         def call(self, stub: Any, method: str, args: Any) -> Any:
             calls.append(method)
 
-    namespace = DurableObjectNamespace(Recorder(), "T", "T")  # type: ignore[arg-type]  # all that is asked of it
+    namespace = DurableObjectNamespace(Recorder(), "T", "T", bytes)  # type: ignore[arg-type]  # all that is asked of it
     stub = namespace.get(namespace.id_from_string(str(namespace.id_from_name("t"))))
     worker = ServiceBinding(Recorder(), "W")  # type: ignore[arg-type]  # as above
     for target in (stub, worker):
@@ -831,3 +831,41 @@ def test_wait_until_delays_nobody_and_its_failure_is_logged(passes: Any) -> None
         assert "only logged" in world.errors_logged[0]
 
     passes(drive, ROOM=Room)
+
+
+def test_an_abort_is_told_as_text_and_an_id_can_be_drawn(passes: Any) -> None:
+    """LC-32: ``String(reason)``.  LC-2, LC-5: unique ids have no name and differ.  LC-8: jurisdictions."""
+
+    class Reasons(DurableObject):
+        def die(self, nth: int) -> None:
+            self.ctx.abort([None, {"a": 1}, TypeError("t"), Exception("e"), True, 1.0][nth])
+
+        def own_name(self) -> Any:
+            return self.ctx.id.name
+
+    async def drive(world: World) -> None:
+        texts = []
+        for nth in range(6):
+            with pytest.raises(DurableObjectError) as caught:
+                await world.env.D.get_by_name(str(nth)).die(nth)
+            texts.append(str(caught.value))
+        assert texts == [
+            "Application called abort() to reset Durable Object.",
+            "[object Object]",
+            "TypeError: t",
+            "Error: e",
+            "true",
+            "1",
+        ]
+        first, second = world.env.D.new_unique_id(), world.env.D.new_unique_id(jurisdiction="eu")
+        assert first != second
+        assert await world.env.D.get(first).own_name() is None
+        assert world.env.D.jurisdiction("eu").id_from_name("a") == world.env.D.id_from_name("a")
+
+    passes(drive, D=Reasons)
+
+    async def refused(world: World) -> None:
+        with pytest.raises(Error, match="Jurisdiction restrictions are not implemented in workerd"):
+            world.env.D.new_unique_id(jurisdiction="eu")
+
+    passes(refused, D=Reasons, options=WorldOptions(runtime="workerd"))

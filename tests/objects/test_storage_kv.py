@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumenize_sim.clone import UNDEFINED, DataCloneError
+from lumenize_sim.clone import UNDEFINED, URL, DataCloneError
+from lumenize_sim.objects.namespace import Stub
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.storage import Durable, Limits, Storage, StorageError, StorageResetError, Store, StoreHooks
 
@@ -317,3 +318,33 @@ def test_everything_raises_once_the_store_is_gone() -> None:
     ):
         with pytest.raises(StorageResetError, match=r"^Durable Object storage is no longer accessible\.$"):
             act()
+
+
+class Thing:
+    """A class of the app, neither attrs nor dataclass."""
+
+    def __init__(self) -> None:
+        self.a = 1
+        self._own = 1
+
+
+def test_storage_takes_instances_apart_and_refuses_what_belongs_to_the_platform() -> None:
+    """ST-6: own fields of an instance; class, message and cause of an error; the platform's words for the others."""
+    storage = opened()
+    storage.kv.put("k", {"thing": Thing()})
+    assert storage.kv.get("k") == {"thing": {"a": 1}}
+    failure = ValueError("m")
+    failure.cause = "c"  # type: ignore[attr-defined]  # kept
+    failure.extra = 1  # type: ignore[attr-defined]  # lost
+    storage.kv.put("e", [failure, failure])
+    back, again = storage.kv.get("e")
+    assert (type(back), str(back), back.cause, hasattr(back, "extra"), back is again) == (
+        ValueError, "m", "c", False, True,
+    )  # fmt: skip
+    for value, name in ((URL("https://example.com/"), "URL"), (Stub(None, "D", None), "DurableObject")):  # type: ignore[arg-type]
+        text = f'Could not serialize object of type "{name}". This type does not support serialization.'
+        for put in (lambda v: storage.kv.put("k", [v]), lambda v: got(storage.put("k", {"v": v}))):
+            with pytest.raises(DataCloneError) as caught:
+                put(value)
+            assert str(caught.value) == text
+            assert caught.value.path != "$"

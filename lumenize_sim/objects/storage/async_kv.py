@@ -70,11 +70,15 @@ class AsyncKV:
     def _put_one(self, key: str, value: Any, confirmed: bool) -> None:
         if value is UNDEFINED:
             raise TypeError("put() called with undefined value.")
-        self._kv.write(key, encode_cbor(value), confirmed)
+        self._kv.write(key, encode_cbor(value, stored=True), confirmed)
 
     def _put_many(self, entries: Mapping[str, Any], confirmed: bool) -> None:
         self._checked("put", entries)
-        encoded = [(clean_key(key), encode_cbor(value)) for key, value in entries.items() if value is not UNDEFINED]
+        encoded = [
+            (clean_key(key), encode_cbor(value, stored=True))
+            for key, value in entries.items()
+            if value is not UNDEFINED
+        ]
 
         def write() -> None:
             for key, data in encoded:

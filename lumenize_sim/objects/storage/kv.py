@@ -126,7 +126,7 @@ class SyncKV:
             DataCloneError: the value cannot be stored (ST-6).
             StorageError: key and value are too large together.
         """
-        self.write(key, encode_cbor(value))
+        self.write(key, encode_cbor(value, stored=True))
 
     def write(self, key: str, data: bytes, confirmed: bool = True) -> None:
         """Store what was serialised already."""

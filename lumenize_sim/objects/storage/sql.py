@@ -14,7 +14,7 @@ from lumenize_sim.objects.storage.connection import Connection, Plan
 from lumenize_sim.objects.storage.errors import StorageError
 from lumenize_sim.objects.storage.store import Store
 
-__all__ = ["SqlCursor", "SqlStorage", "bind"]
+__all__ = ["SqlCursor", "SqlStorage", "bind", "string_of"]
 
 _BLANK: Final = re.compile(r"(?:[\s;]|--[^\n]*|/\*.*?(?:\*/|\Z))*\Z", re.DOTALL)
 _SAFE: Final = 1 << 53
@@ -23,8 +23,8 @@ _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def _text(value: Any) -> str:
-    """``String(value)`` of what is no number, string or blob."""
+def string_of(value: Any) -> str:
+    """``String(value)``: what JavaScript makes of a value that has to be text (ST-18, LC-32)."""
     if value is None or value is UNDEFINED or value is NULL:
         return ""  # within a list; elsewhere it is bound as NULL
     if isinstance(value, bool):
@@ -42,7 +42,7 @@ def _text(value: Any) -> str:
             f"{moment:%H:%M:%S} GMT+0000 (Coordinated Universal Time)"
         )
     if isinstance(value, (list, tuple)):
-        return ",".join(map(_text, value))
+        return ",".join(map(string_of, value))
     if isinstance(value, JSMap):
         return "[object Map]"
     if isinstance(value, (set, frozenset, JSSet)):
@@ -86,7 +86,7 @@ def bind(value: Any) -> float | str | bytes | None:
             raise TypeError("an int that no double can hold is no SQL value: bind its text") from None
     if isinstance(value, str):
         return bind(str(value))
-    return _text(value)
+    return string_of(value)
 
 
 def _number(value: Any) -> Any:
