@@ -290,6 +290,7 @@ class ObjectMachine:
         return Storage(
             incarnation.store,
             now_ms=self.host.host.now_ms,  # the constructor may set an alarm whatever the class has (AL-3)
+            delete_all_deletes_alarm=self.options.flag("delete_all_deletes_alarm"),
         )
 
     def make_instance(self, incarnation: Incarnation) -> Callable[[], Any]:

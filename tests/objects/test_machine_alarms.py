@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from lumenize_sim import DurableObject, World
+from lumenize_sim import DurableObject, MachineOptions, World, WorldOptions
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.objects import AlarmInfo, Pending
 from lumenize_sim.objects.machine import ObjectMachine
@@ -481,3 +481,24 @@ def test_a_constructor_that_raises_fails_the_alarm_and_it_is_retried(passes: Any
         assert Fragile.ran == [1]
 
     passes(drive, F=Fragile)
+
+
+@pytest.mark.parametrize("date, left", [("2026-02-23", True), ("2026-02-24", False)])
+def test_the_compatibility_date_decides_whether_delete_all_deletes_the_alarm(
+    passes: Any, date: str, left: bool
+) -> None:
+    """ST-27."""
+
+    class Deleting(DurableObject):
+        async def go(self) -> bool:
+            await self.ctx.storage.set_alarm(2_000_000_000_000)
+            await self.ctx.storage.delete_all()
+            return await self.ctx.storage.get_alarm() is not None
+
+        def alarm(self, info: Any) -> None:
+            """There is one."""
+
+    async def drive(world: World) -> None:
+        assert await world.env.D.get_by_name("d").go() is left
+
+    passes(drive, options=WorldOptions(objects=MachineOptions(compatibility_date=date)), D=Deleting)
