@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from lumenize_sim.clone import error_message, error_name
 from lumenize_sim.objects.hibernation import WebSocketRequestResponsePair
-from lumenize_sim.objects.host import Host
+from lumenize_sim.objects.host import Host, TimerHandle
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.isolate import InstanceGone
 from lumenize_sim.objects.pending import Pending
+from lumenize_sim.objects.refusal import QuotaExceededError
 from lumenize_sim.objects.rpc_errors import reset_error
 from lumenize_sim.objects.storage import Storage
 from lumenize_sim.objects.storage.sql import string_of
 from lumenize_sim.objects.strand import Owner
+from lumenize_sim.objects.timers import MAX_TIMERS, delay_ms
 from lumenize_sim.objects.websocket import SocketRecord, WebSocket
 
 if TYPE_CHECKING:
@@ -102,9 +104,55 @@ class DurableObjectState:
         """Epoch milliseconds of the last auto-response on ``ws`` (WS-21)."""
         return self._machine.sockets.get_web_socket_auto_response_timestamp(ws)
 
-    def set_timeout(self, callback: Callable[[], Any], delay_s: float = 0.0) -> Any:
-        """Run ``callback``, sync or async, as one turn after ``delay_s``; the handle has ``cancel()`` (TM-3)."""
-        return self.host.set_timer(self.owner, delay_s, callback)
+    def now(self) -> int:
+        """Epoch milliseconds, as ``Date.now()``: in production the same during a whole turn (TM-1, TM-2)."""
+        return self._incarnation.clock.now_ms()
+
+    def set_timeout(self, callback: Callable[[], Any], delay_s: float = 0.0) -> TimerHandle:
+        """Run ``callback``, sync or async, as one turn after ``delay_s``, in whole milliseconds (TM-3).
+
+        Timers of one object run strictly in order of due time, and wait for the input gate (TM-4, TM-5).
+        What ``callback`` raises is logged and changes nothing (LC-30).
+
+        Returns:
+            A handle with ``cancel()``; `clear_timeout` does the same.
+
+        Raises:
+            QuotaExceededError: 10,000 timers are active (TM-7).
+        """
+        return self._timer(callback, delay_ms(delay_s), None)
+
+    def set_interval(self, callback: Callable[[], Any], period_s: float) -> TimerHandle:
+        """Run ``callback`` again and again, each time ``period_s`` after the turn before (TM-6).
+
+        A late one shifts all later ones; errors do not stop it.  A period of less than a millisecond is one.
+
+        Returns, Raises:
+            As `set_timeout`.
+        """
+        # A real clock moves on between two rounds of a period of zero; a virtual one would stand still for ever.
+        every_ms = max(1, delay_ms(period_s))
+        return self._timer(callback, every_ms, every_ms)
+
+    def clear_timeout(self, timer: TimerHandle | None) -> None:
+        """Call a timer off.  ``None``, and one that has run or was called off, change nothing."""
+        if timer is not None:
+            timer.cancel()
+
+    #: One set of handles, as on the platform.
+    clear_interval = clear_timeout
+
+    def _timer(self, callback: Callable[[], Any], after_ms: int, every_ms: int | None) -> TimerHandle:
+        self._alive()
+        incarnation = self._incarnation
+        active = len(incarnation.timers)
+        if active >= MAX_TIMERS:
+            raise QuotaExceededError(
+                f"You have exceeded the number of active timeouts you may set. max active timeouts: {MAX_TIMERS}, "
+                f"current active timeouts: {active}, finished timeouts: {incarnation.timers.fired}"
+            )
+        due_us = self._machine.host.now_us() + after_ms * 1000
+        return incarnation.set_timer(due_us, callback, every_ms=every_ms)
 
     def socket(self, record: SocketRecord) -> WebSocket:
         """The object that stands for ``record`` in this incarnation.  For the machine."""

@@ -117,6 +117,10 @@ class ObjectHost(Protocol):
         """Microseconds since the run began."""
         ...
 
+    def elapsed_us(self) -> int:
+        """How long the code between two readings of a moving clock took; drawn where time is virtual."""
+        ...
+
     def begin_turn(self, owner: Owner) -> None:
         """Tasks of ``owner`` may run until nothing of it is runnable."""
         ...

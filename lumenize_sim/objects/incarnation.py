@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import outcome
 
 from lumenize_sim.objects.arrival import Arrival
+from lumenize_sim.objects.clock import Clock
 from lumenize_sim.objects.commits import Commits
 from lumenize_sim.objects.gate import Gate
 from lumenize_sim.objects.host import TimerHandle
@@ -87,6 +88,9 @@ class Incarnation:
         gate: the root input gate.
         commits: what was written, and what leaves because of it.
         work: what it has under way outside.
+        clock: what time it is for its code.
+        timers: those that its code has set.
+        store: its storage.
         inflight: replies owed to callers, in order of arrival.
         handling: handlers that have begun and not ended.
         following: turns that own the lock already: continuations of sections, and what the gate granted.
@@ -102,6 +106,7 @@ class Incarnation:
         "_calls",
         "_sections",
         "_sections_begun",
+        "clock",
         "closed_sockets",
         "commits",
         "constructed",
@@ -127,9 +132,10 @@ class Incarnation:
         self.machine = machine
         self.number = number
         self.owner = Owner(machine.name, self._start, self._wake)
-        self.gate: Gate[Arrival] = Gate()
+        self.gate: Gate[Arrival] = Gate(max_depth=machine.options.max_section_depth)
         self.commits = Commits(self)
         self.work = Work()
+        self.clock = Clock(self)
         self.inflight: dict[int, Reply] = {}
         self.following: deque[Arrival] = deque()
         self.unended: dict[int, Ended] = {}
@@ -202,7 +208,7 @@ class Incarnation:
         strand: Strand = task.context[strand_var]
         if machine.in_turn_of(self):
             # Ours to wake: so it sleeps for zero seconds, in the order of all timers (TM-4).
-            self._set_timer(machine.host.now_us(), lambda: machine.host.admit(task), strand)
+            self._set_timer(self._due_us(0), lambda: machine.host.admit(task), strand)
             return
         label = machine.host.wake_label(self.owner)
 
@@ -218,10 +224,15 @@ class Incarnation:
         # The number of the incarnation keeps labels apart after a reset.
         return self.machine.host.post_at(f"{self.machine.name}!timer{self.number}#{nth}", fire, due_us)
 
-    def set_timer(self, due_us: int, callback: Callable[[], Any]) -> TimerHandle:
+    def set_timer(self, due_us: int, callback: Callable[[], Any], *, every_ms: int | None = None) -> TimerHandle:
         """Run ``callback`` in the caller's context, as a turn that re-enters the caller's section (TM-5).
 
         It may be async.  What it raises is logged and changes nothing (LC-30).
+
+        Args:
+            due_us: by the host's clock; what is left until then counts in whole milliseconds from what this
+                instance's clock says now (TM-3).
+            every_ms: run it again that long after each turn of it (TM-6).
         """
         strand = strand_var.get()
         if strand is None or strand.owner is not self.owner:
@@ -229,16 +240,25 @@ class Incarnation:
             context = strand.context(self._base)
         else:
             context = copy_context()
-        return self._set_timer(
-            due_us, lambda: self.isolate.take_turn(context, callback, (), self.background_ended), strand
-        )
+        left_ms = max(0, due_us - self.machine.host.now_us()) // 1000
 
-    def _set_timer(self, due_us: int, run: Callable[[], None], strand: Strand) -> Timer:
+        def run() -> None:
+            self.isolate.take_turn(context, callback, (), self.background_ended)
+
+        return self._set_timer(self._due_us(left_ms), run, strand, every_ms)
+
+    def _due_us(self, delay_ms: int) -> int:
+        return (self.clock.now_us() // 1000 + delay_ms) * 1000
+
+    def _set_timer(self, due_us: int, run: Callable[[], None], strand: Strand, every_ms: int | None = None) -> Timer:
         timer: Timer
 
         def turn(_: Incarnation) -> None:
+            self.clock.pin(timer.due_us)
             if not timer.cancelled:
                 run()
+                if every_ms is not None:
+                    self.timers.again(timer, self._due_us(every_ms))
             self.timers.passed()
 
         def fired() -> None:

@@ -86,6 +86,7 @@ class ObjectMachine:
         last_reset: what such a stub hears.
         ended_by: how the last incarnation ended; ``None`` before the first end.
         alarms: wakes the object at the time it set.
+        turns: how many have begun.
     """
 
     __slots__ = (
@@ -109,6 +110,7 @@ class ObjectMachine:
         "pool",
         "sockets",
         "stale",
+        "turns",
     )
 
     def __init__(
@@ -140,6 +142,7 @@ class ObjectMachine:
         self.last_reset: BaseException | None = None
         self.ended_by: Ending | None = None
         self.incarnations = 0
+        self.turns = 0
         self._asleep = Life.INACTIVE
         self._turn: Arrival | None = None
         self.alarms = AlarmClock(self)
@@ -192,6 +195,7 @@ class ObjectMachine:
     def begin(self, arrival: Arrival) -> None:
         """The turn of ``arrival``, which has the lock."""
         self._turn = arrival
+        self.turns += 1
         incarnation = arrival.home
         assert incarnation is not None, "only what has arrived is granted"
         host = self.host
@@ -281,7 +285,7 @@ class ObjectMachine:
             self.durable,
             hooks=incarnation.hooks(),
             pool=self.pool,
-            now_ms=self.host.host.now_ms,
+            now_ms=incarnation.clock.now_ms,
             generator=_LateGenerator(self.host.host, incarnation.owner),  # type: ignore[arg-type]  # answers to what SQL asks
         )
 
@@ -289,7 +293,7 @@ class ObjectMachine:
         """``ctx.storage`` of a new incarnation."""
         return Storage(
             incarnation.store,
-            now_ms=self.host.host.now_ms,  # the constructor may set an alarm whatever the class has (AL-3)
+            now_ms=incarnation.clock.now_ms,  # the constructor may set an alarm whatever the class has (AL-3)
             delete_all_deletes_alarm=self.options.flag("delete_all_deletes_alarm"),
         )
 

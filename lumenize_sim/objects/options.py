@@ -94,6 +94,10 @@ class MachineOptions:
         compatibility_date: from when on which behaviour holds (`FLAGS`); 2026-10-01 in production, and that of
             the recording, 2026-03-12, in workerd.
         compatibility_flags: turned on, or off, whatever the date.
+        moving_clock: the clock goes on during a turn, and is not held back by an overdue timer (TM-1, TM-2); off in
+            production, on in workerd.
+        max_section_depth: how deep `block_concurrency_while` may nest, ``None`` for no limit (IG-27); 64 in
+            production, none in workerd, whose recorded version is older than the limit.
         rpc_errors_wait: an error that a method throws waits for the output gate like a
             result (OG-8 says it does not; undocumented).  May be explored.
         reset_on_throw: an uncaught exception resets the instance (LC-30 says it does not; documentation says that
@@ -106,6 +110,8 @@ class MachineOptions:
     runtime: Runtime = attrs.field(default="production", validator=_known_runtime)
     compatibility_date: str = attrs.field(default=per_runtime(_DATES["production"], _DATES["workerd"]), validator=_date)
     compatibility_flags: tuple[str, ...] = attrs.field(default=(), converter=_flags, validator=_known_flags)
+    moving_clock: bool = attrs.field(default=per_runtime(False, True))
+    max_section_depth: int | None = attrs.field(default=per_runtime(64, None))
     rpc_errors_wait: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     reset_on_throw: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     deploy_grace_s: float | Explored = attrs.field(default=30.0, metadata=open_to(0.0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from lumenize_sim.errors import AppError
 
-__all__ = ["Error", "InvalidAccessError"]
+__all__ = ["Error", "InvalidAccessError", "QuotaExceededError"]
 
 
 class Error(AppError):
@@ -18,3 +18,7 @@ class Error(AppError):
 
 class InvalidAccessError(AppError):
     """A ``DOMException`` of that name: the object does not allow this argument."""
+
+
+class QuotaExceededError(AppError):
+    """A ``DOMException`` of that name: more is asked for than one object may have."""

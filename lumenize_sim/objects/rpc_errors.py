@@ -74,7 +74,7 @@ def across(error: BaseException) -> BaseException:
 
 def _copy(error: BaseException) -> BaseException:
     cls = type(error)
-    if cls in (refusal.InvalidAccessError, RangeError):
+    if cls in (refusal.InvalidAccessError, refusal.QuotaExceededError, RangeError):
         return cls(str(error))
     if cls is refusal.Error or getattr(cls, "wire_name", None) == "Error":
         return refusal.Error(str(error))

@@ -130,6 +130,10 @@ class ObjectHostOf:
         """Virtual microseconds."""
         return self.kernel.agenda.now_us
 
+    def elapsed_us(self) -> int:
+        """Up to a millisecond, from a generator of the object's own."""
+        return self.world.drawn("clock", self.name).randrange(1000)
+
     def begin_turn(self, owner: Owner) -> None:
         """See `RunQueue.begin_turn`."""
         self.kernel.queue.begin_turn(owner)
@@ -235,7 +239,7 @@ class ObjectHostOf:
 
     def jitter(self) -> float:
         """For the retry of an alarm: 0 to 0.25 (AL-22)."""
-        return self.world.jitter(self.name)
+        return self.world.drawn("jitter", self.name).uniform(0, 0.25)
 
     def record(self, kind: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
         """One line of the trace."""

@@ -119,9 +119,14 @@ def run_scenario(
         turn_limit_s=options.turn_limit_s,
         task_choice=task_choice,
     )
-    strays = Strays(options.epoch_ms, seed_of(seed, "strays"), lambda coroutine: worlds[0].unawaited(coroutine))
+    strays = Strays(
+        options.epoch_ms,
+        seed_of(seed, "strays"),
+        lambda: worlds[0].running_us() if worlds else 0,
+        lambda coroutine: worlds[0].unawaited(coroutine),
+    )
     with strays.virtual():
-        world = World(scenario.app, kernel, plan, recorder, seed=seed, options=options, move_clock=strays.move)
+        world = World(scenario.app, kernel, plan, recorder, seed=seed, options=options)
         world.tapes_flushes = tape_flushes
         worlds.append(world)
         if prepare is not None:

@@ -98,18 +98,17 @@ class Strays:
     Args:
         epoch_ms: what the clock says first.
         seed: for the generators.
+        now_us: microseconds since then, as whoever reads the clock sees them.
         on_unawaited: told of a coroutine of the app that nobody awaited.
     """
 
-    def __init__(self, epoch_ms: int, seed: int, on_unawaited: Callable[[Any], None]) -> None:
+    def __init__(
+        self, epoch_ms: int, seed: int, now_us: Callable[[], int], on_unawaited: Callable[[Any], None]
+    ) -> None:
         self._epoch_ms = epoch_ms
         self._seed = seed
+        self._now_us = now_us
         self._on_unawaited = on_unawaited
-        self._clock: Any = None
-
-    def move(self, now_us: int) -> None:
-        """Virtual time has moved."""
-        self._clock.move_to(self._epoch_ms / 1000 + now_us / 1_000_000)
 
     @contextmanager
     def virtual(self) -> Generator[None, None, None]:
@@ -138,7 +137,9 @@ class Strays:
         state = random.getstate()
         random.seed(self._seed)
         traveller = time_machine.travel(self._epoch_ms / 1000, tick=False)
-        self._clock = traveller.start()
+        clock: Any = traveller.start()
+        # Asked at each reading, because the clocks of two owners need not agree.
+        clock.time_ns = lambda: self._epoch_ms * 1_000_000 + self._now_us() * 1000
         ways = [(owner, name, getattr(owner, name)) for owner, name, _ in _WAYS_OUT if hasattr(owner, name)]
         for owner, name, what in _WAYS_OUT:
             if hasattr(owner, name):

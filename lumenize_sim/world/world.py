@@ -6,6 +6,7 @@ directly and looks into objects), so they stand in the order of every receiver.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any, TypeVar
@@ -62,7 +63,6 @@ class World:
         *,
         seed: int,
         options: WorldOptions,
-        move_clock: Callable[[int], None],
     ) -> None:
         self.app = app
         self.kernel = kernel
@@ -92,13 +92,12 @@ class World:
         self.tabs: dict[str, int] = {}
         self.browsers: dict[str, FreeSeat] = {}
         self._env: Env | None = None
-        self._move_clock = move_clock
         self._pool = ConnectionPool(256)
         self._machines: dict[tuple[str, str], ObjectMachine] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._wakes: dict[str, int] = {}
         self._idle: dict[ObjectMachine, int] = {}
-        self._jitters: dict[str, Any] = {}
+        self._draws: dict[tuple[str, str], random.Random] = {}
         self._monitors: list[tuple[str, str, Callable[[], Any]]] = []
         kernel.on_advance = self._time_moved
 
@@ -319,12 +318,18 @@ class World:
         self._wakes[pair] = nth
         return f"{pair}#{nth}"
 
-    def jitter(self, name: str) -> float:
-        """0 to 0.25, from a generator of the object's own."""
-        if name not in self._jitters:
-            self._jitters[name] = generator(self.seed, "jitter", name)
-        value: float = self._jitters[name].uniform(0, 0.25)
-        return value
+    def running_us(self) -> int:
+        """Virtual microseconds as whoever runs now sees them: an object's clock has rules of its own (TM-1, TM-2)."""
+        strand = strand_var.get()
+        seat = None if strand is None else strand.owner.seat
+        return seat.incarnation.clock.now_us() if type(seat) is ObjectSeat else self.kernel.agenda.now_us
+
+    def drawn(self, what: str, name: str) -> random.Random:
+        """The generator of the actor ``name`` for ``what``, used for nothing else."""
+        found = self._draws.get((what, name))
+        if found is None:
+            found = self._draws[what, name] = generator(self.seed, what, name)
+        return found
 
     # -- time ----------------------------------------------------------------------------
 
@@ -334,7 +339,6 @@ class World:
         self._idle[machine] = self.kernel.now_us
 
     def _time_moved(self, now_us: int) -> None:
-        self._move_clock(now_us)
         if self._recorder is not None:
             self._recorder.t_us = now_us
         hibernates = round(self.options.hibernate_after_s * 1_000_000)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import trio
 
-from lumenize_sim import DurableObject, LumenizeWorker, World, gather
+from lumenize_sim import DurableObject, LumenizeWorker, World, WorldOptions, gather
 from lumenize_sim.objects.timers import OwnerTimers
 
 
@@ -25,7 +26,7 @@ class Timers(DurableObject):
         return self.log
 
     def note(self, name: str) -> None:
-        self.log.append((name, round(self.ctx.host.now_ms() - 1_767_225_600_000)))
+        self.log.append((name, self.ctx.now() - 1_767_225_600_000))
 
     def clock(self) -> list[int]:
         first = self.ctx.host.now_ms()
@@ -151,13 +152,14 @@ def test_sleeping_tasks_are_timers_too(passes: Any, roams: Any) -> None:
 
 
 def test_a_timer_waits_for_the_gate_and_holds_up_later_ones(passes: Any) -> None:
-    """TM-5, LT-93: even those that were set inside the section."""
+    """TM-2, TM-5, LT-93: even those that were set inside the section, where time has not passed the first one."""
 
     async def drive(world: World) -> None:
         stub = world.env.T.get_by_name("t")
         await stub.behind_section()
         await world.settle()
-        assert await stub.seen() == [["section", 5000], ["first", 5000], ["second", 5000], ["inside", 5000]]
+        assert await stub.seen() == [["section", 10], ["first", 10], ["inside", 10], ["second", 20]]
+        assert world.now() >= 5
 
     passes(drive, T=Timers, REMOTE=Remote, SLOW=Slow)
 
@@ -346,3 +348,217 @@ def test_a_timer_set_from_outside_is_the_objects_own(passes: Any) -> None:
         assert await stub.seen() == [["outside", 1000]]
 
     passes(drive, T=Timers)
+
+
+# ------------------------------------------------------------------------------------------- ctx's own timers
+
+
+class Ticking(DurableObject):
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self.began = ctx.now()
+        self.log: list[Any] = []
+        self.handle: Any = None
+
+    def seen(self) -> list[Any]:
+        return self.log
+
+    def note(self, name: str) -> None:
+        self.log.append((name, self.ctx.now() - self.began))
+
+    def every(self, period_s: float, times: int) -> None:
+        left = [times]
+
+        def tick() -> None:
+            left[0] -= 1
+            self.note("tick")
+            if not left[0]:
+                self.ctx.clear_interval(self.handle)
+            if left[0] == 1:
+                raise ValueError("a tick fails")
+
+        self.handle = self.ctx.set_interval(tick, period_s)
+
+    async def hold(self, seconds: float) -> None:
+        async def section() -> None:
+            await self.env.SLOW.get_by_name("s").wait(seconds)
+
+        await self.ctx.block_concurrency_while(section)
+
+    def delays(self, *delays_s: float) -> None:
+        for delay_s in delays_s:
+            self.ctx.set_timeout(lambda delay_s=delay_s: self.note(str(delay_s)), delay_s)
+
+    def many(self, count: int) -> str:
+        for _ in range(count):
+            self.handle = self.ctx.set_timeout(lambda: None, 1000)
+        try:
+            self.ctx.set_interval(lambda: None, 1)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return "one more"
+
+    def one_less(self) -> str:
+        self.ctx.clear_timeout(self.handle)
+        self.ctx.clear_timeout(self.handle)
+        self.ctx.clear_timeout(None)
+        return self.many(1)
+
+    async def readings(self) -> list[int]:
+        found = [self.ctx.now(), self.ctx.now()]
+        await trio.lowlevel.checkpoint()
+        found.append(self.ctx.now())
+        await self.ctx.storage.get("x")
+        found.append(time.time_ns() // 1_000_000)
+        await trio.sleep(0.005)
+        found.append(self.ctx.now())
+        await self.env.SLOW.get_by_name("r").wait(0)
+        found.append(self.ctx.now())
+        return [after - before for before, after in pairwise(found)]
+
+    def spin(self, seconds: float) -> int:
+        began, readings = time.time(), 0
+        while time.time() - began < seconds:
+            readings += 1
+        return readings
+
+
+def test_an_interval_counts_from_the_end_of_each_turn(passes: Any) -> None:
+    """TM-6: an error does not stop it, and clearing it from within does."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        await stub.every(0.5, 3)
+        await world.advance(8)
+        assert await stub.seen() == [["tick", 500], ["tick", 1000], ["tick", 1500]]
+        assert ["a tick fails" in line for line in world.errors_logged] == [True]
+
+    passes(drive, T=Ticking, SLOW=Slow)
+
+
+def test_a_late_round_shifts_all_later_ones(passes: Any) -> None:
+    """TM-6: under a clock that is not held back; there is no catching up."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        await stub.every(1, 3)
+        await stub.hold(2.5)
+        await world.advance(8)
+        ticks = [at for _, at in await stub.seen()]
+        assert 2500 <= ticks[0] < 2600
+        assert [1000 <= after - before < 1100 for before, after in pairwise(ticks)] == [True] * 2
+
+    passes(drive, options=WorldOptions(runtime="workerd"), T=Ticking, SLOW=Slow)
+
+
+def test_a_period_of_zero_is_one_millisecond(passes: Any) -> None:
+    """TM-6: or virtual time would stand still for ever."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        await stub.every(0, 3)
+        await world.advance(1)
+        assert [at for _, at in await stub.seen()] == [1, 2, 3]
+
+    passes(drive, T=Ticking, SLOW=Slow)
+
+
+def test_delays_are_whole_milliseconds_from_zero_on(passes: Any) -> None:
+    """TM-3: the fraction is cut off, and what is no delay is none."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        await stub.delays(0.0019, 1.001, 0.001, -5, float("nan"), 0.0009)
+        await world.settle()
+        assert await stub.seen() == [
+            ["-5", 0], ["nan", 0], ["0.0009", 0], ["0.0019", 1], ["0.001", 1], ["1.001", 1001],
+        ]  # fmt: skip
+        await stub.delays(float("inf"), 1e300)
+        view = world.object("T", "t")
+        await world.advance(60)
+        assert view.in_memory, "timers of a hundred years are pending"
+
+    passes(drive, T=Ticking, SLOW=Slow)
+
+
+def test_ten_thousand_timers_are_the_most(passes: Any) -> None:
+    """TM-7: those that were called off do not count."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.T.get_by_name("t")
+        assert await stub.many(10_000) == (
+            "QuotaExceededError: You have exceeded the number of active timeouts you may set. max active timeouts: "
+            "10000, current active timeouts: 10000, finished timeouts: 0"
+        )
+        assert (await stub.one_less()).startswith("QuotaExceededError")
+
+    passes(drive, T=Ticking, SLOW=Slow)
+
+
+def test_the_clock_of_the_open_source_runtime_moves_in_a_turn(passes: Any) -> None:
+    """TM-1, TM-2, LT-91, appendix C: busy code always takes time, a microtask perhaps; and it stands in production."""
+    seen: dict[str, set[tuple[bool, ...]]] = {"production": set(), "workerd": set()}
+
+    for runtime, found in seen.items():
+
+        async def drive(world: World, found: set[tuple[bool, ...]] = found) -> None:
+            for nth in range(60):
+                steps = await world.env.T.get_by_name(f"t{nth}").readings()
+                found.add(tuple(step > 0 for step in steps))
+                assert min(steps) >= 0
+                assert steps[3] >= 5
+
+        passes(drive, options=WorldOptions(runtime=runtime), trace=False, T=Ticking, SLOW=Slow)
+    assert seen["production"] == {(False, False, False, True, False)}
+    assert (True, False, False, True, True) in seen["workerd"], "the outcome recorded most often"
+    assert (True, True, False, True, True) in seen["workerd"], "the other recorded one"
+    assert {steps[0] for steps in seen["workerd"]} == {True}
+
+
+def test_a_loop_that_waits_for_the_clock_ends_where_it_moves(passes: Any) -> None:
+    """TM-1, LT-91: through Python's own clock as well."""
+
+    async def drive(world: World) -> None:
+        assert 50 < await world.env.T.get_by_name("t").spin(0.05) < 200
+
+    passes(drive, options=WorldOptions(runtime="workerd"), T=Ticking, SLOW=Slow)
+
+
+def test_moving_clocks_replay(passes: Any) -> None:
+    """TM-1: their steps are drawn from the seed of the run."""
+    found: list[Any] = []
+
+    async def drive(world: World) -> None:
+        found.append([await world.env.T.get_by_name(name).readings() for name in "abc"])
+
+    for _ in range(2):
+        passes(drive, options=WorldOptions(runtime="workerd"), T=Ticking, SLOW=Slow)
+    assert found[0] == found[1]
+
+
+class Nesting(DurableObject):
+    async def nest(self, levels: int) -> str:
+        async def deeper(left: int) -> str:
+            if not left:
+                return "done"
+            try:
+                pending = self.ctx.block_concurrency_while(lambda: deeper(left - 1))
+            except Exception as error:
+                return str(error)
+            return str(await pending)
+
+        return await deeper(levels)
+
+
+def test_sections_nest_as_deep_as_the_runtime_says(passes: Any) -> None:
+    """IG-27, LT-22: 64, and without a limit in the recorded runtime."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.N.get_by_name("n")
+        assert await stub.nest(64) == "done"
+        deep = world.options.runtime == "workerd"
+        assert await stub.nest(65) == ("done" if deep else "blockConcurrencyWhile() calls are nested too deeply.")
+        assert await stub.nest(2) == "done"
+
+    passes(drive, N=Nesting)
+    passes(drive, options=WorldOptions(runtime="workerd"), N=Nesting)

@@ -1,0 +1,65 @@
+"""What the clock of one incarnation says (TM-1, TM-2).
+
+In production time stands still during a turn, and never passes the earliest timer that is
+pending: a callback sees exactly the time at which it was due, however late it runs, and
+so does everybody else while an overdue timer waits for the gate.  In the open-source
+runtime the clock is a real one.  Code that runs costs no virtual time, so there each
+*reading* takes some: drawn, up to a millisecond, and at least one whole for the second
+reading of a turn, so that code which measures what it has just done never measures
+nothing.  Such a clock may be ahead of virtual time, which catches up with it; it never
+goes backwards.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lumenize_sim.objects.incarnation import Incarnation
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """The clock of one incarnation.  No method is a checkpoint."""
+
+    __slots__ = ("_epoch_ms", "_incarnation", "_now_us", "_readings", "_turn")
+
+    def __init__(self, incarnation: Incarnation) -> None:
+        self._incarnation = incarnation
+        self._turn = -1
+        self._epoch_ms = 0
+        self._now_us = 0
+        self._readings = 0
+
+    def now_us(self) -> int:
+        """Microseconds since the host began, as this instance sees them."""
+        machine = self._incarnation.machine
+        if machine.turns != self._turn:
+            self._look(self._incarnation.timers.earliest_us())
+        if machine.options.moving_clock:
+            self._readings += 1
+            self._now_us += machine.host.elapsed_us() + (1000 if self._readings == 2 else 0)
+        return self._now_us
+
+    def now_ms(self) -> int:
+        """Epoch milliseconds, whole ones."""
+        now_us = self.now_us()
+        return self._epoch_ms + now_us // 1000
+
+    def pin(self, due_us: int) -> None:
+        """The present turn is the callback of a timer that was due then."""
+        self._look(due_us)
+
+    def _look(self, latest_us: int | None) -> None:
+        """The first reading of a turn; not later than ``latest_us``, where the clock stands still."""
+        machine = self._incarnation.machine
+        self._turn = machine.turns
+        self._readings = 0
+        now_us = machine.host.now_us()
+        # A real host's two clocks drift apart, and only one of them is read again during the turn.
+        self._epoch_ms = machine.host.host.now_ms() - now_us // 1000
+        if latest_us is not None and latest_us < now_us and not machine.options.moving_clock:
+            now_us = latest_us
+        if now_us > self._now_us:
+            self._now_us = now_us
