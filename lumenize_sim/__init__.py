@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from lumenize_sim.clone import UNDEFINED as UNDEFINED
+from lumenize_sim.clone import AggregateError as AggregateError
+from lumenize_sim.clone import DataCloneError as DataCloneError
+from lumenize_sim.clone import RangeError as RangeError
 from lumenize_sim.errors import AppError as AppError
 from lumenize_sim.errors import SimulatorError as SimulatorError
 from lumenize_sim.errors import UsageError as UsageError
@@ -18,8 +22,16 @@ from lumenize_sim.mesh import LumenizeWorker as LumenizeWorker
 from lumenize_sim.mesh import Mesh as Mesh
 from lumenize_sim.mesh import mesh as mesh
 from lumenize_sim.objects import EXPLORED as EXPLORED
+from lumenize_sim.objects import AlarmInfo as AlarmInfo
 from lumenize_sim.objects import DurableObject as DurableObject
+from lumenize_sim.objects import DurableObjectError as DurableObjectError
+from lumenize_sim.objects import DurableObjectState as DurableObjectState
 from lumenize_sim.objects import MachineOptions as MachineOptions
+from lumenize_sim.objects import Pending as Pending
+from lumenize_sim.objects import Request as Request
+from lumenize_sim.objects import Response as Response
+from lumenize_sim.objects import WebSocketPair as WebSocketPair
+from lumenize_sim.objects import WebSocketRequestResponsePair as WebSocketRequestResponsePair
 from lumenize_sim.objects import gather as gather
 from lumenize_sim.world import Faults as Faults
 from lumenize_sim.world import Network as Network
@@ -33,8 +45,14 @@ from lumenize_sim.world import scenario as scenario
 __all__ = [
     "EXPLORED",
     "RESULT",
+    "UNDEFINED",
+    "AggregateError",
+    "AlarmInfo",
     "AppError",
+    "DataCloneError",
     "DurableObject",
+    "DurableObjectError",
+    "DurableObjectState",
     "Faults",
     "LumenizeClient",
     "LumenizeClientGateway",
@@ -43,13 +61,19 @@ __all__ = [
     "MachineOptions",
     "Mesh",
     "Network",
+    "Pending",
+    "RangeError",
     "RawSocket",
     "Report",
+    "Request",
+    "Response",
     "Run",
     "Scenario",
     "SimulatorError",
     "UpgradeRefusedError",
     "UsageError",
+    "WebSocketPair",
+    "WebSocketRequestResponsePair",
     "World",
     "WorldOptions",
     "explore",

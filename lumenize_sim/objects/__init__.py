@@ -14,12 +14,14 @@ from lumenize_sim.objects.options import EXPLORED as EXPLORED
 from lumenize_sim.objects.options import MachineOptions as MachineOptions
 from lumenize_sim.objects.pending import Pending as Pending
 from lumenize_sim.objects.pending import gather as gather
+from lumenize_sim.objects.rpc_errors import DurableObjectError as DurableObjectError
 from lumenize_sim.objects.websocket import WebSocketPair as WebSocketPair
 
 __all__ = [
     "EXPLORED",
     "AlarmInfo",
     "DurableObject",
+    "DurableObjectError",
     "DurableObjectState",
     "Host",
     "Isolate",

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from lumenize_sim import DurableObject, World, gather
+from lumenize_sim import DurableObject, LumenizeWorker, World, gather
 from lumenize_sim.clone import AggregateError, RangeError
 from lumenize_sim.objects import Pending, Response
 from tests.conformance.errors import PROPERTIES, description, settled
@@ -31,6 +31,9 @@ class Log(DurableObject):
 
     def read(self) -> list[Any]:
         return self.log
+
+    def clear(self) -> None:
+        self.log.clear()
 
 
 def in_own_order(*sequences: list[Any]) -> Any:
@@ -605,3 +608,54 @@ class SelfCalling(DurableObject):
 )
 async def self_call(world: World) -> Any:
     return await world.env.D.get_by_name("d").go()
+
+
+class Stateless(LumenizeWorker):
+    """W: leaves work behind its reply."""
+
+    async def note_later(self, kind: str) -> None:
+        await trio.sleep(0.010)
+        await self.env.D.get_by_name("d").note(kind)
+
+    def go(self) -> None:
+        self.float("float")
+        self.ctx.wait_until(self.note_later("waitUntil"))
+
+    def lone(self) -> None:
+        self.float("lone")
+
+    def unawaited(self) -> None:
+        self.env.D.get_by_name("d").note("unawaited")
+
+    def float(self, kind: str) -> None:
+        """A timer goes on by itself, which a coroutine of Python's does not."""
+
+        def fire() -> None:
+            self.env.D.get_by_name("d").note(kind)
+
+        self.ctx.set_timeout(fire, 0.010)
+
+
+@program(
+    "waituntil-worker",
+    bindings={"W": Stateless, "D": Log},
+    rules=("RPC-22", "RPC-24"),
+    also={
+        "RPC-24: a call issued in the last turn may get out, and what is under way may be late": lambda o: (
+            o["lone"] == []
+        )
+    },
+)
+async def waituntil_worker(world: World) -> Any:
+    async def logged(method: str) -> Any:
+        await getattr(world.env.W, method)()
+        await world.advance(0.040)
+        log = sorted(await world.env.D.get_by_name("d").read())
+        await world.env.D.get_by_name("d").clear()
+        return log
+
+    return {
+        "withWaitUntil": await logged("go"),
+        "lone": await logged("lone"),
+        "unawaitedCall": await logged("unawaited"),
+    }
