@@ -25,7 +25,7 @@ from lumenize_sim.kernel.guide import OrderGuide, TapeGuide, orders_of
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.kernel.tape import Tape
 from lumenize_sim.trace.trace import Trace
-from lumenize_sim.world.faults import Faults
+from lumenize_sim.world.faults import FLUSH_KINDS, Faults
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.randomness import generator
 from lumenize_sim.world.run import Outcome, run_scenario, versions
@@ -151,7 +151,12 @@ def roam(
     Returns the outcome, the fired faults, and the order of tasks by label.
     """
     draw = generator(seed, "schedule", str(schedule))
-    plan = FaultPlan({**(planned or {}), **fired(tuple(after))})
+    plan = FaultPlan(
+        {**(planned or {}), **fired(tuple(after))},
+        roam=None
+        if strategy == "fifo"
+        else lambda label, bound: generator(seed, "drawn", str(schedule), label).randrange(bound),
+    )
     if after:
         guide = TapeGuide(tuple(after), strict=False)
         chooser: Any = (
@@ -258,9 +263,6 @@ def canonical(
         log = [(EVERYTHING, label) for _, label in log]
     guide = OrderGuide(orders_of(log), found.late)
     return guided(scenario, guide, seed=seed, planned=planned, tasks=tasks, trace=trace, total=found.watched)
-
-
-FLUSH_KINDS = ("failed-flush", "slow-flush", "crash")
 
 
 def record(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, total: bool = False) -> Run:

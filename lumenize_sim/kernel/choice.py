@@ -79,6 +79,8 @@ class Choice:
                 return f"{name[7:].replace('-', '_')} is not its default" + (
                     f" but variant {self.value}" if self.value > 1 else ""
                 )
+            if name == "retry-jitter":
+                return f"retry {nth} of the alarms of {target} comes {self.value} ms later"
             return f"{name} at {target}, boundary {nth}" + (f", variant {self.value}" if self.value > 1 else "")
         receiver = self.label.rpartition("#")[0]
         if not self.over:

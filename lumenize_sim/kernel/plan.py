@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from lumenize_sim.kernel.choice import Choice, key_of
 
@@ -20,18 +20,33 @@ class FaultPlan:
     A crash possible at every boundary costs no choice at each: only the points that
     the plan names, and that the run reaches, become choices.
 
+    It also holds the values that a platform draws without anything going wrong (`draw`):
+    those of a tape by label, and fresh ones where a run roams.
+
+    Args:
+        planned: label to value.
+        census: count the boundaries, although nothing is planned.
+        roam: ``roam(label, bound)`` draws what is not planned; without it that is 0.
+
     Attributes:
-        fired: the faults that happened, in order.
+        fired: the faults that happened and the values drawn, in order.
         census: boundaries met so far, ``(kind, target)`` to the numbers of those where something could happen.
         quiet: no more faults from here on.
     """
 
-    __slots__ = ("_active", "_counts", "_planned", "_targets", "census", "fired", "quiet")
+    __slots__ = ("_active", "_counts", "_planned", "_roam", "_targets", "census", "fired", "quiet")
 
-    def __init__(self, planned: Mapping[str, int] | None = None, *, census: bool = False) -> None:
+    def __init__(
+        self,
+        planned: Mapping[str, int] | None = None,
+        *,
+        census: bool = False,
+        roam: Callable[[str, int], int] | None = None,
+    ) -> None:
         self._planned = dict(planned or {})
         self._targets = {label.rpartition("%")[0] for label in self._planned}
         self._active = census or bool(self._planned)
+        self._roam = roam
         self.census: dict[tuple[str, str], list[int]] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self.fired: list[Choice] = []
@@ -71,4 +86,18 @@ class FaultPlan:
             return 0
         value = min(value, bound - 1)
         self.fired.append(Choice(label, value, bound, key_of([label, kind]), kind))
+        return value
+
+    def draw(self, kind: str, target: str, bound: int) -> int:
+        """A value from 0 to ``bound`` - 1 that is no fault: as planned, else drawn where the run roams, else 0."""
+        place = (kind, target)
+        nth = self._counts.get(place, 0)
+        self._counts[place] = nth + 1
+        label = fault_label(kind, target, nth)
+        value = self._planned.get(label, -1)
+        if value < 0:
+            value = 0 if self._roam is None else self._roam(label, bound)
+        value = min(value, bound - 1)
+        if value:
+            self.fired.append(Choice(label, value, bound, key_of([label, kind]), kind))
         return value

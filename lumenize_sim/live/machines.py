@@ -134,11 +134,36 @@ def _nowhere(*_: Any) -> None:
     pass
 
 
+class _PromptAlarms:
+    """The alarm scheduler of this process: nothing of it can fail but the process itself (section 11)."""
+
+    def told_after_us(self) -> int:
+        """At once."""
+        return 0
+
+    def late_us(self) -> int:
+        """In time."""
+        return 0
+
+    def reaches(self) -> bool:
+        """Always."""
+        return True
+
+    def comes_twice(self) -> bool:
+        """Never."""
+        return False
+
+    def jitter_ms(self, bound: int) -> int:
+        """Uniform (AL-22)."""
+        return random.randrange(bound)
+
+
 class MachineHost:
     """What one machine asks; also the loop's actor for it.  Nothing goes wrong on purpose, nothing is traced."""
 
     tracing = False
     faulty = False
+    alarms = _PromptAlarms()
     machine: ObjectMachine
 
     def __init__(self, machines: Machines, name: str) -> None:
@@ -222,10 +247,6 @@ class MachineHost:
     def caused(self, effect: Callable[[], None]) -> Callable[[], None]:
         """Nothing is traced."""
         return effect
-
-    def jitter(self) -> float:
-        """For the retry of an alarm: 0 to 0.25 (AL-22)."""
-        return random.uniform(0, 0.25)
 
     def post(self, label: str, fire: Callable[[], None], *, cause: int = -1) -> None:
         """An event of this object."""

@@ -11,6 +11,7 @@ Times are epoch milliseconds.  Nothing here sleeps: `AlarmScheduler.wake_ms` say
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -22,7 +23,6 @@ __all__ = [
     "HANDLER_TIMEOUT_MESSAGE",
     "HANDLER_TIMEOUT_S",
     "MAX_COUNTED_RETRIES",
-    "MAX_JITTER",
     "NO_HANDLER_MESSAGE",
     "TRANSITIONS",
     "AlarmInfo",
@@ -31,14 +31,13 @@ __all__ = [
     "Arming",
     "Failure",
     "arming",
+    "jitter_bound_ms",
     "retry_delay_ms",
     "told_before_commit",
 ]
 
 #: Retries that count against the limit; with the first run that makes seven (AL-23).
 MAX_COUNTED_RETRIES: Final = 6
-#: The largest jitter, as a fraction of the delay (AL-22).
-MAX_JITTER: Final = 0.25
 #: The handler may run this long (AL-16); then the object is reset and the retry counts.
 HANDLER_TIMEOUT_S: Final = 15 * 60
 #: Text of that error, which is an overloaded one (AL-16).
@@ -72,7 +71,7 @@ class AlarmPhase(Enum):
     ARMED = "armed"  #: waits for the time that was set
     RUNNING = "running"  #: the handler runs
     QUEUED = "queued"  #: the handler runs, and another time was set meanwhile (AL-15)
-    BACKOFF = "backoff"  #: failed, waits for the next try
+    BACKOFF = "backoff"  #: failed, waits for the next try; maybe with another time behind it
 
 
 class Failure(Enum):
@@ -108,20 +107,24 @@ TRANSITIONS: Final[dict[tuple[AlarmPhase, str], AlarmPhase]] = {
 }
 
 
-def retry_delay_ms(backoff: int, jitter: float) -> int:
-    """How long to wait before a retry: 2 s doubled ``backoff`` times, 1024 s at most, plus ``jitter`` (AL-22).
+def retry_delay_ms(backoff: int, jitter_ms: int = 0) -> int:
+    """How long to wait before a retry: 2 s doubled ``backoff`` times, 1024 s at most, plus ``jitter_ms`` (AL-22).
 
     Args:
         backoff: 0 for the first retry.
-        jitter: what to add, as a fraction of the delay, from 0 to `MAX_JITTER`; drawn by the caller.
+        jitter_ms: what to add, below `jitter_bound_ms`; drawn by the caller.
 
     Raises:
         SimulatorError: the jitter is out of range.
     """
-    if not 0 <= jitter <= MAX_JITTER:
-        raise SimulatorError(f"alarm retry jitter is {jitter!r}; must be from 0 to {MAX_JITTER}")
-    delay_ms = _FIRST_DELAY_MS << min(backoff, _MAX_BACKOFF)
-    return delay_ms + int(delay_ms * jitter)
+    if not 0 <= jitter_ms < jitter_bound_ms(backoff):
+        raise SimulatorError(f"alarm retry jitter is {jitter_ms!r} ms; must be below {jitter_bound_ms(backoff)}")
+    return (_FIRST_DELAY_MS << min(backoff, _MAX_BACKOFF)) + jitter_ms
+
+
+def jitter_bound_ms(backoff: int) -> int:
+    """How many values the jitter of that retry may take: each millisecond from 0 to a quarter of the delay (AL-22)."""
+    return (_FIRST_DELAY_MS << min(backoff, _MAX_BACKOFF)) // 4 + 1
 
 
 def told_before_commit(confirmed_ms: int | None, new_ms: int | None) -> bool:
@@ -136,15 +139,33 @@ def told_before_commit(confirmed_ms: int | None, new_ms: int | None) -> bool:
 class AlarmScheduler:
     """The scheduler's side of one object's alarm.
 
+    Args:
+        set_restarts_retries: a time set while a run fails takes the place of its retry, and counters begin anew
+            (AL-21).  Otherwise its run is the retry: not before the delay, and counted on.
+        set_waits_for_retry: a time set between two tries waits for the next one, which the object then calls off
+            where the new time has not come.  Otherwise it takes the place of the retry.
+
     Attributes:
         phase: what it is doing.
         scheduled_ms: the time set for the alarm that waits, runs or is retried; ``None`` when idle.
-        queued_ms: the time set while the handler runs; ``None`` in all other phases.
+        queued_ms: the time set while the handler runs, or while a retry waits; else ``None``.
     """
 
-    __slots__ = ("_backoff", "_counted", "_last_counted", "_retry_ms", "phase", "queued_ms", "scheduled_ms")
+    __slots__ = (
+        "_backoff",
+        "_counted",
+        "_last_counted",
+        "_retry_ms",
+        "phase",
+        "queued_ms",
+        "scheduled_ms",
+        "set_restarts_retries",
+        "set_waits_for_retry",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, set_restarts_retries: bool = True, set_waits_for_retry: bool = False) -> None:
+        self.set_restarts_retries = set_restarts_retries
+        self.set_waits_for_retry = set_waits_for_retry
         self.phase = AlarmPhase.IDLE
         self.queued_ms: int | None = None
         self.scheduled_ms: int | None = None
@@ -160,8 +181,16 @@ class AlarmScheduler:
             return self.scheduled_ms
         return self._retry_ms if self.phase is AlarmPhase.BACKOFF else None
 
+    @property
+    def running(self) -> bool:
+        """Whether the object handles the alarm now, as far as the scheduler knows."""
+        return self.phase is AlarmPhase.RUNNING or self.phase is AlarmPhase.QUEUED
+
     def schedule(self, at_ms: int) -> None:
         """Wake the object at ``at_ms`` instead of what was set before; counters restart (AL-1, AL-15, AL-21)."""
+        if self.phase is AlarmPhase.BACKOFF and self.set_waits_for_retry:
+            self.queued_ms = at_ms
+            return
         self._move("schedule")
         if self.phase is AlarmPhase.QUEUED:
             self.queued_ms = at_ms
@@ -185,6 +214,8 @@ class AlarmScheduler:
         if wake_ms is None or now_ms < wake_ms:
             return None
         self._move("fire")
+        if self.queued_ms is not None:
+            self._move("schedule")
         assert self.scheduled_ms is not None
         return AlarmInfo(self._counted, self._counted > 0, self.scheduled_ms)
 
@@ -193,28 +224,34 @@ class AlarmScheduler:
         self._move("succeed")
         self._next()
 
-    def fail(self, now_ms: int, *, counted: bool, jitter: float) -> Failure:
+    def fail(self, now_ms: int, *, counted: bool, jitter: Callable[[int], int]) -> Failure:
         """The run failed at ``now_ms``.
 
         Args:
             now_ms: the delay of the retry counts from here (AL-22).
             counted: False only for a broken output gate that is neither the user's fault nor a resource limit,
                 and where the object could not be reached (AL-24).  Such failures are retried without limit.
-            jitter: see `retry_delay_ms`.
+            jitter: ``jitter(bound)`` draws the milliseconds to add, below ``bound``; asked where there is a retry.
         """
-        if self.phase is AlarmPhase.RUNNING and counted and self._counted >= MAX_COUNTED_RETRIES:
-            return self.abandon()
-        self._move("retry")
-        if self.phase is AlarmPhase.ARMED:
+        queued_ms = self.queued_ms
+        if queued_ms is not None and self.set_restarts_retries:
+            self._move("retry")
             self._next()
             return Failure.REPLACED
+        if counted and self._counted >= MAX_COUNTED_RETRIES:
+            return self.abandon()
+        if queued_ms is not None:
+            self._move("cancel")  # the retry is that of the new time
+            self.scheduled_ms, self.queued_ms = queued_ms, None
+        self._move("retry")
         if counted:
             self._counted += 1
             if not self._last_counted:
                 # An earlier failure was not the user's; its long delays are not to be theirs either (AL-25).
                 self._backoff = 0
         self._last_counted = counted
-        self._retry_ms = now_ms + retry_delay_ms(self._backoff, jitter)
+        retry_ms = now_ms + retry_delay_ms(self._backoff, jitter(jitter_bound_ms(self._backoff)))
+        self._retry_ms = retry_ms if queued_ms is None else max(retry_ms, queued_ms)
         self._backoff += 1
         return Failure.RETRY
 
@@ -224,6 +261,13 @@ class AlarmScheduler:
         outcome = Failure.REPLACED if self.phase is AlarmPhase.ARMED else Failure.ABANDONED
         self._next()
         return outcome
+
+    def restart(self) -> None:
+        """Its process was lost, with all that it keeps in memory: times stay, runs and counters do not (section 11)."""
+        at_ms = self.scheduled_ms if self.queued_ms is None else self.queued_ms
+        self.phase = AlarmPhase.IDLE if at_ms is None else AlarmPhase.ARMED
+        self.queued_ms = None
+        self._rearm(at_ms)
 
     def _next(self) -> None:
         self._rearm(self.queued_ms)

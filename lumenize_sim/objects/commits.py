@@ -86,10 +86,13 @@ class Commits:
         after_us = host.flush_after_us(number)
         if host.tracing:
             host.record("commit", f"{machine.name}!commit#{number}")
-        if store.alarm_ms != machine.alarms.known_ms:
-            machine.alarms.changed(store.alarm_ms)
+        ledger = machine.alarms.ledger
+        if store.alarm_ms != ledger.known_ms:
+            after_us = ledger.committed(store.alarm_ms, after_us)
         if after_us is None:
             store.flushed(number)
+            if ledger.behind:
+                ledger.durable()
             for effect, _ in effects:
                 self._leave(effect, before)
             return
@@ -127,6 +130,8 @@ class Commits:
             return
         machine = incarnation.machine
         incarnation.store.flushed(number)
+        if machine.alarms.ledger.behind:
+            machine.alarms.ledger.durable()
         if machine.host.tracing:
             machine.host.record("flush", f"{machine.name}!flush#{number}")
         self._release(number)
@@ -161,6 +166,9 @@ class Commits:
         if store.unflushed:
             number = store.durable.number
             store.flushed(number)
+            ledger = self._incarnation.machine.alarms.ledger
+            if ledger.behind:
+                ledger.durable()
             self._release(number)
 
     def sync(self) -> Pending[None]:

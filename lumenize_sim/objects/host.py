@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.strand import Owner
 
-__all__ = ["Host", "ObjectHost", "SocketEvents", "SocketPort", "TimerHandle"]
+__all__ = ["AlarmService", "Host", "ObjectHost", "SocketEvents", "SocketPort", "TimerHandle"]
 
 
 class TimerHandle(Protocol):
@@ -98,6 +98,30 @@ class Host(Protocol):
         ...
 
 
+class AlarmService(Protocol):
+    """The platform's alarm scheduler, as one object meets it: it may lag, fail, or come twice (AL-8 to AL-15)."""
+
+    def told_after_us(self) -> int:
+        """It is told a time, or the end of a run: how long until it has answered, -1 where it cannot be told."""
+        ...
+
+    def late_us(self) -> int:
+        """How much later than due it comes this time (AL-11)."""
+        ...
+
+    def reaches(self) -> bool:
+        """Whether it reaches the object this time; else it tries again, uncounted (AL-24)."""
+        ...
+
+    def comes_twice(self) -> bool:
+        """Whether it delivers this run twice (AL-15)."""
+        ...
+
+    def jitter_ms(self, bound: int) -> int:
+        """What it adds to the delay of a retry, below ``bound`` (AL-22)."""
+        ...
+
+
 class ObjectHost(Protocol):
     """What one object machine asks for: turns, events, timers, faults, the trace.
 
@@ -107,6 +131,11 @@ class ObjectHost(Protocol):
 
     tracing: bool
     faulty: bool
+
+    @property
+    def alarms(self) -> AlarmService:
+        """The alarm scheduler."""
+        ...
 
     @property
     def host(self) -> Host:
@@ -155,10 +184,6 @@ class ObjectHost(Protocol):
 
     def caused(self, effect: Callable[[], None]) -> Callable[[], None]:
         """``effect`` for later, in the trace still brought about by what happens now."""
-        ...
-
-    def jitter(self) -> float:
-        """For the retry of an alarm: 0 to 0.25 (AL-22)."""
         ...
 
     def post(self, label: str, fire: Callable[[], None], *, cause: int = -1) -> None:

@@ -345,7 +345,7 @@ class ObjectMachine:
     def _let_finish(self, incarnation: Incarnation, ending: Ending) -> None:
         """``incarnation`` is stale now: what is in flight goes on without storage, for a while (LC-11, LC-26)."""
         incarnation.replaced()
-        self.alarms.restored()
+        self.alarms.lost(ending.kind)
         self.stale.append(incarnation)
         unended = list(incarnation.unended.values())
         incarnation.unended.clear()
@@ -375,7 +375,7 @@ class ObjectMachine:
                 incarnation.store.close()
             else:
                 incarnation.store.crash()
-                self.alarms.restored()
+                self.alarms.lost(ending.kind)
         replies = list(incarnation.inflight.values())
         incarnation.inflight.clear()
         ended = list(incarnation.unended.values())

@@ -85,6 +85,11 @@ def _known_flags(_: Any, __: Any, value: tuple[str, ...]) -> None:
             raise UsageError(f"compatibility flag {flag!r} is unknown; there is: {', '.join(sorted(_KNOWN_FLAGS))}")
 
 
+def _known_scheduler(_: Any, __: Any, value: str) -> None:
+    if value not in ("service", "in-process"):
+        raise UsageError(f"alarm_scheduler {value!r} is unknown; use 'service' or 'in-process'")
+
+
 @attrs.frozen(kw_only=True)
 class MachineOptions:
     """Points that differ between platforms, or that the sources leave open.
@@ -105,6 +110,13 @@ class MachineOptions:
         deploy_grace_s: seconds for which what is in flight may go on beside the new version, as long as it leaves
             storage alone (LC-26; documentation of 2026 grants them at updates of the runtime only).  May be
             explored: 30 or 0.
+        alarm_scheduler: a ``"service"`` of its own, which can fail and lag; or ``"in-process"`` (section 11).
+        alarm_retries_survive: retry counters of an alarm outlive the process; in workerd a crash loses them
+            (section 11).  May be explored.
+        alarm_set_restarts_retries: a time set by a handler that then throws takes the place of the retry, and counters
+            restart; False: it is the retry (AL-21 leaves production open).  May be explored.
+        alarm_set_waits_for_retry: a time set between two tries waits for the next one, as in workerd; False: it
+            takes the place of the retry.  May be explored.
     """
 
     runtime: Runtime = attrs.field(default="production", validator=_known_runtime)
@@ -115,6 +127,12 @@ class MachineOptions:
     rpc_errors_wait: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     reset_on_throw: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     deploy_grace_s: float | Explored = attrs.field(default=30.0, metadata=open_to(0.0))
+    alarm_scheduler: Literal["service", "in-process"] = attrs.field(
+        default=per_runtime("service", "in-process"), validator=_known_scheduler
+    )
+    alarm_retries_survive: bool | Explored = attrs.field(default=per_runtime(True, False), metadata=open_to(False))
+    alarm_set_restarts_retries: bool | Explored = attrs.field(default=True, metadata=open_to(False))
+    alarm_set_waits_for_retry: bool | Explored = attrs.field(default=per_runtime(False, True), metadata=open_to(True))
 
     def flag(self, name: str) -> bool:
         """Whether the compatibility flag ``name`` (of `FLAGS`) is on, by name or by date."""

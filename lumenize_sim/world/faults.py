@@ -17,7 +17,16 @@ import attrs
 from lumenize_sim.errors import UsageError
 from lumenize_sim.kernel.plan import fault_label
 
-__all__ = ["HALF_OPEN_S", "KINDS", "PARTITION_S", "SLOW_FLUSH_S", "Faults"]
+__all__ = [
+    "FLUSH_KINDS",
+    "HALF_OPEN_S",
+    "KINDS",
+    "LATE_ALARM_S",
+    "PARTITION_S",
+    "SLOW_FLUSH_S",
+    "SLOW_SCHEDULER_S",
+    "Faults",
+]
 
 #: kind to (bound of its value, what it does), mild before severe.
 KINDS: Final[dict[str, tuple[int, str]]] = {
@@ -28,6 +37,11 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "disconnect": (2, "a socket is cut after a delivered prefix; the client reconnects"),
     "half-open": (2, "a socket silently loses everything, and is cut later"),
     "lost-call": (3, "a call fails with a disconnect: 1 before, 2 after the callee ran"),
+    "late-alarm": (4, "an alarm comes late"),
+    "twice-alarm": (2, "an alarm comes twice at once; the second joins the first"),
+    "unreached-alarm": (2, "an alarm does not reach its object; the scheduler tries again, uncounted"),
+    "slow-scheduler": (4, "the alarm scheduler answers late when it is told a time or an end"),
+    "failed-scheduler": (2, "the alarm scheduler cannot be told: an earlier time resets the object, the rest is stale"),
     "failed-flush": (2, "a commit does not become durable: the object is reset"),
     "crash": (2, "an object is gone between two turns, with what was not durable"),
 }
@@ -35,6 +49,10 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
 PARTITION_S: Final = (0.0, 0.5, 3.0, 10.0, 40.0)
 SLOW_FLUSH_S: Final = (0.0, 0.05, 1.0, 20.0)
 HALF_OPEN_S: Final = 45.0
+LATE_ALARM_S: Final = (0.0, 0.5, 8.0, 60.0)
+SLOW_SCHEDULER_S: Final = (0.0, 0.05, 1.0, 20.0)
+#: Those that make a difference between a commit and its flush.
+FLUSH_KINDS: Final = ("failed-flush", "slow-flush", "slow-scheduler", "failed-scheduler", "crash")
 
 
 def _known_kinds(_: Any, __: Any, value: tuple[str, ...]) -> None:

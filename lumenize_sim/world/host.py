@@ -17,7 +17,8 @@ from lumenize_sim.objects.host import SocketEvents, SocketPort, TimerHandle
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.trace.event import error_data
-from lumenize_sim.world.faults import SLOW_FLUSH_S
+from lumenize_sim.world.alarms import AlarmServiceOf
+from lumenize_sim.world.faults import FLUSH_KINDS, SLOW_FLUSH_S
 from lumenize_sim.world.randomness import generator
 
 if TYPE_CHECKING:
@@ -113,10 +114,11 @@ class ObjectHostOf:
         self.tracing = world.tracing
         self.machine: ObjectMachine = None  # type: ignore[assignment]  # set right after, by whoever makes both
         self.faulty = bool(world.plan)
-        self.flush_events = world.tapes_flushes or world.plan.concerns(name, ("failed-flush", "slow-flush", "crash"))
+        self.flush_events = world.tapes_flushes or world.plan.concerns(name, FLUSH_KINDS)
         self.next_flush_us: int | None = None
         self._by_hand = False
         self._flushes = Link()
+        self.alarms = AlarmServiceOf(self)
 
     # -- the kernel's actor ----------------------------------------------------------
 
@@ -236,10 +238,6 @@ class ObjectHostOf:
         if value:
             self.world.fault_fired(kind, self.name, value)
         return value
-
-    def jitter(self) -> float:
-        """For the retry of an alarm: 0 to 0.25 (AL-22)."""
-        return self.world.drawn("jitter", self.name).uniform(0, 0.25)
 
     def record(self, kind: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
         """One line of the trace."""

@@ -106,7 +106,7 @@ def run_scenario(
         KeyboardInterrupt: Ctrl-C.
         UsageError: the scenario itself was written wrongly.
     """
-    plan = plan or FaultPlan()
+    plan = FaultPlan() if plan is None else plan  # one that only draws is false
     options = scenario.options.decided(plan)
     recorder = Recorder() if trace else None
     worlds: list[World] = []

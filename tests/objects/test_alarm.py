@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from lumenize_sim.errors import SimulatorError
 from lumenize_sim.objects.alarm import (
     MAX_COUNTED_RETRIES,
-    MAX_JITTER,
     TRANSITIONS,
     AlarmInfo,
     AlarmPhase,
@@ -19,12 +18,18 @@ from lumenize_sim.objects.alarm import (
     Arming,
     Failure,
     arming,
+    jitter_bound_ms,
     retry_delay_ms,
     told_before_commit,
 )
 from lumenize_sim.objects.storage import Durable, Storage, Store, StoreHooks
 
 T = 1_700_000_000_000
+
+
+def nominal(_bound: int) -> int:
+    """No jitter."""
+    return 0
 
 
 class Stored:
@@ -147,7 +152,7 @@ def test_a_handler_that_always_throws_runs_seven_times_with_doubled_delays() -> 
     scheduler = running()
     now = T
     counts, delays = [0], []
-    while (outcome := scheduler.fail(now, counted=True, jitter=0)) is Failure.RETRY:
+    while (outcome := scheduler.fail(now, counted=True, jitter=nominal)) is Failure.RETRY:
         wake = scheduler.wake_ms
         assert wake is not None
         delays.append((wake - now) // 1000)
@@ -167,21 +172,25 @@ def test_a_handler_that_always_throws_runs_seven_times_with_doubled_delays() -> 
 def test_the_delay_counts_from_the_failure() -> None:
     """AL-22."""
     scheduler = running()
-    scheduler.fail(T + 60_000, counted=True, jitter=0.25)
+    scheduler.fail(T + 60_000, counted=True, jitter=lambda bound: bound - 1)
     assert scheduler.wake_ms == T + 62_500
 
 
-@given(st.integers(0, 40), st.floats(0, MAX_JITTER))
-def test_delays_stay_between_nominal_and_a_quarter_more(backoff: int, jitter: float) -> None:
+@given(st.integers(0, 40), st.data())
+def test_delays_stay_between_nominal_and_a_quarter_more(backoff: int, data: st.DataObject) -> None:
+    """AL-22: and every millisecond of that range can be drawn."""
+    nominal_ms = min(2_000 * 2**backoff, 1_024_000)
+    bound = jitter_bound_ms(backoff)
+    assert bound == nominal_ms // 4 + 1
+    jitter_ms = data.draw(st.integers(0, bound - 1))
+    assert retry_delay_ms(backoff, jitter_ms) == nominal_ms + jitter_ms <= nominal_ms * 1.25
+
+
+@pytest.mark.parametrize("jitter_ms", [-1, 501])
+def test_a_jitter_out_of_range_is_refused(jitter_ms: int) -> None:
     """AL-22."""
-    nominal = min(2_000 * 2**backoff, 1_024_000)
-    assert nominal <= retry_delay_ms(backoff, jitter) <= nominal * 1.25
-
-
-@pytest.mark.parametrize("jitter", [-0.01, 0.26, float("nan")])
-def test_a_jitter_out_of_range_is_refused(jitter: float) -> None:
-    with pytest.raises(SimulatorError, match=r"must be from 0 to 0\.25"):
-        retry_delay_ms(0, jitter)
+    with pytest.raises(SimulatorError, match=r"must be below 501"):
+        retry_delay_ms(0, jitter_ms)
 
 
 def test_failures_that_do_not_count_are_retried_without_limit() -> None:
@@ -190,7 +199,7 @@ def test_failures_that_do_not_count_are_retried_without_limit() -> None:
     now = T
     delays = []
     for _ in range(12):
-        assert scheduler.fail(now, counted=False, jitter=0) is Failure.RETRY
+        assert scheduler.fail(now, counted=False, jitter=nominal) is Failure.RETRY
         assert scheduler.wake_ms is not None
         delays.append((scheduler.wake_ms - now) // 1000)
         now = scheduler.wake_ms
@@ -204,7 +213,7 @@ def test_a_counted_failure_after_an_uncounted_one_restarts_the_backoff() -> None
     now = T
     delays = []
     for counted in (False, False, False, True, True, False, True):
-        scheduler.fail(now, counted=counted, jitter=0)
+        scheduler.fail(now, counted=counted, jitter=nominal)
         assert scheduler.wake_ms is not None
         delays.append((scheduler.wake_ms - now) // 1000)
         now = scheduler.wake_ms
@@ -216,21 +225,21 @@ def test_the_seventh_failure_is_retried_if_it_does_not_count() -> None:
     """AL-24."""
     scheduler = running()
     for _ in range(MAX_COUNTED_RETRIES):
-        scheduler.fail(T, counted=True, jitter=0)
+        scheduler.fail(T, counted=True, jitter=nominal)
         scheduler.fire(T * 2)
-    assert scheduler.fail(T, counted=False, jitter=0) is Failure.RETRY
+    assert scheduler.fail(T, counted=False, jitter=nominal) is Failure.RETRY
     assert scheduler.fire(T * 2) == AlarmInfo(6, True, T)
-    assert scheduler.fail(T, counted=True, jitter=0) is Failure.ABANDONED
+    assert scheduler.fail(T, counted=True, jitter=nominal) is Failure.ABANDONED
 
 
 def test_a_time_set_before_the_throw_replaces_the_retry() -> None:
     """AL-21, LT-58: counters restart; also after the last counted retry."""
     scheduler = running()
     for _ in range(MAX_COUNTED_RETRIES):
-        scheduler.fail(T, counted=True, jitter=0)
+        scheduler.fail(T, counted=True, jitter=nominal)
         scheduler.fire(T * 2)
     scheduler.schedule(T + 5)
-    assert scheduler.fail(T, counted=True, jitter=0) is Failure.REPLACED
+    assert scheduler.fail(T, counted=True, jitter=nominal) is Failure.REPLACED
     assert scheduler.wake_ms == T + 5
     assert scheduler.fire(T + 5) == AlarmInfo(0, False, T + 5)
 
@@ -238,12 +247,12 @@ def test_a_time_set_before_the_throw_replaces_the_retry() -> None:
 def test_between_retries_the_alarm_can_be_deleted_or_set_anew() -> None:
     """AL-30, LT-56."""
     scheduler = running()
-    scheduler.fail(T, counted=True, jitter=0)
+    scheduler.fail(T, counted=True, jitter=nominal)
     assert scheduler.phase is AlarmPhase.BACKOFF
     scheduler.cancel()
     assert scheduler.wake_ms is None
     scheduler = running()
-    scheduler.fail(T, counted=True, jitter=0)
+    scheduler.fail(T, counted=True, jitter=nominal)
     scheduler.schedule(T + 9)
     assert scheduler.fire(T + 9) == AlarmInfo(0, False, T + 9)
 
@@ -267,7 +276,7 @@ def test_only_a_run_can_end(phase: AlarmPhase, verb: str) -> None:
     calls = {
         "succeed": scheduler.succeed,
         "abandon": scheduler.abandon,
-        "fail": lambda: scheduler.fail(T, counted=True, jitter=0),
+        "fail": lambda: scheduler.fail(T, counted=True, jitter=nominal),
     }
     if phase in (AlarmPhase.RUNNING, AlarmPhase.QUEUED):
         scheduler.scheduled_ms = scheduler.queued_ms = T
@@ -435,7 +444,7 @@ def test_an_alarm_that_is_set_is_never_lost(steps: list[str]) -> None:
                 stored = stored.restarted()
             else:
                 stored.end(succeeded=False)
-            if scheduler.fail(now, counted=step == "throw", jitter=0) is Failure.ABANDONED:
+            if scheduler.fail(now, counted=step == "throw", jitter=nominal) is Failure.ABANDONED:
                 stored.delete()
             running = None
         shown = stored.get()
