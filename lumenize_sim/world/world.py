@@ -32,6 +32,7 @@ from lumenize_sim.world.host import ObjectHostOf, SimHost
 from lumenize_sim.world.inspect import ObjectView
 from lumenize_sim.world.network import CallNetwork, DispatcherOf
 from lumenize_sim.world.options import WorldOptions
+from lumenize_sim.world.randomness import generator
 from lumenize_sim.world.raw_socket import RawSocket, upgrade_request
 from lumenize_sim.world.seats import FreeSeat, ObjectSeat
 from lumenize_sim.world.sockets import Sockets
