@@ -17,7 +17,7 @@ from lumenize_sim.explore.fresh import verify_fresh
 from lumenize_sim.explore.leaks import leaked, remembered
 from lumenize_sim.explore.run import Run, adjusted, apart, canonical, census, draw_plan, record, roam, saved
 from lumenize_sim.explore.shrink import shrink
-from lumenize_sim.explore.strategies import NAMES, PORTFOLIO
+from lumenize_sim.explore.strategies import NAMES, PORTFOLIO, Corpus
 from lumenize_sim.kernel.guide import orders_of
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.world.faults import Faults
@@ -229,13 +229,14 @@ class _Explorer:
         self.orders: dict[bytes, None] = {}
         self.faults: dict[str, int] = {}
         self.marks: dict[str, int] = {}
+        self.corpus = Corpus()
 
     def run(self) -> Report:
         began = _wall()
         scenario, seed = self.scenario, self.seed
         self.held = remembered(scenario)
         done = 0
-        first, boundaries = census(scenario, seed=seed)
+        first, boundaries, profile = census(scenario, seed=seed)
         for nth in range(self.schedules):
             if nth == 0 and scenario.options.network.model != "timed":
                 outcome, plan, name = first, FaultPlan(), "fifo"
@@ -244,10 +245,11 @@ class _Explorer:
                 name = self.strategy or PORTFOLIO[nth % len(PORTFOLIO)]
                 planned = draw_plan(scenario, boundaries, seed=seed, schedule=nth)
                 outcome, plan, tasks = roam(
-                    scenario, name, seed=seed, schedule=nth, planned=planned, events=first.events
+                    scenario, name, seed=seed, schedule=nth, planned=planned, profile=profile, corpus=self.corpus
                 )
             done += 1
             self._note(outcome)
+            self.corpus.take(outcome.log)
             if not nth % 16:
                 self.progress(Progress("exploring", nth, self.schedules, len(self.failures)))
             if outcome.failed:

@@ -17,7 +17,8 @@ from lumenize_sim.check.finding import Finding
 from lumenize_sim.errors import SimulatorError, UsageError
 from lumenize_sim.explore.explain import explain
 from lumenize_sim.explore.loading import load_scenario, shown_path
-from lumenize_sim.explore.strategies import NAMES, PORTFOLIO, make_strategy
+from lumenize_sim.explore.profile import EMPTY, Noting, Profile
+from lumenize_sim.explore.strategies import NAMES, PORTFOLIO, Corpus, make_strategy
 from lumenize_sim.explore.strategies.timed import Timed
 from lumenize_sim.kernel.choice import Choice, key_of
 from lumenize_sim.kernel.chooser import EVERYTHING, Diverged, FollowingChooser, FreeChooser, Guide, GuidedChooser
@@ -142,7 +143,8 @@ def roam(
     seed: int,
     schedule: int = 0,
     planned: Mapping[str, int] | None = None,
-    events: int = 100,
+    profile: Profile = EMPTY,
+    corpus: Corpus | None = None,
     trace: bool = False,
     after: Sequence[Choice] = (),
 ) -> tuple[Outcome, FaultPlan, dict[str, int]]:
@@ -162,14 +164,14 @@ def roam(
         chooser: Any = (
             GuidedChooser(guide)
             if strategy == "fifo"
-            else FollowingChooser(guide, make_strategy(strategy, draw, events=events, nth=schedule))
+            else FollowingChooser(guide, make_strategy(strategy, draw, profile=profile, nth=schedule, corpus=corpus))
         )
     elif scenario.options.network.model == "timed":
         chooser = FreeChooser(Timed(draw, scenario.options.network))
     elif strategy == "fifo":
         chooser = GuidedChooser()
     else:
-        chooser = FreeChooser(make_strategy(strategy, draw, events=events, nth=schedule))
+        chooser = FreeChooser(make_strategy(strategy, draw, profile=profile, nth=schedule, corpus=corpus))
     tasks: dict[str, int] = {}
     outcome = run_scenario(
         scenario,
@@ -235,11 +237,12 @@ def tasks_of(choices: tuple[Choice, ...] | list[Choice]) -> dict[str, int]:
     return {c.label: c.value for c in choices if c.kind == "task"}
 
 
-def census(scenario: Scenario, *, seed: int) -> tuple[Outcome, dict[tuple[str, str], list[int]]]:
-    """The world without surprises, and the boundaries at which something could have gone wrong."""
+def census(scenario: Scenario, *, seed: int) -> tuple[Outcome, dict[tuple[str, str], list[int]], Profile]:
+    """The world without surprises, the boundaries at which something could have gone wrong, and its profile."""
     plan = FaultPlan(census=True)
-    outcome, _ = guided(scenario, None, seed=seed, faults=plan)
-    return outcome, plan.census
+    noting = Noting()
+    outcome = run_scenario(scenario, noting, plan=plan, seed=seed)
+    return outcome, plan.census, noting.profile()
 
 
 def draw_plan(
@@ -334,7 +337,7 @@ def simulate(
     Args:
         seed: draws schedule, faults and application randomness.  Without a seed it is the
             world without surprises: first come, first served, nothing goes wrong.
-        strategy: ``fifo``, ``random``, ``pos`` or ``pct``; by default drawn from the seed.
+        strategy: ``fifo`` or one of the portfolio; by default drawn from the seed.
         faults: instead of the scenario's own.
         options: instead of the scenario's own.
         follow: a tape whose choices come first, matched by label and left out where they no longer
@@ -366,11 +369,9 @@ def simulate(
 
 
 def _roamed(scenario: Scenario, strategy: str, seed: int, *, after: Sequence[Choice] = ()) -> Run:
-    first, boundaries = census(scenario, seed=seed) if scenario.faults else (None, {})
+    _, boundaries, profile = census(scenario, seed=seed)
     planned = draw_plan(scenario, boundaries, seed=seed)
-    outcome, plan, tasks = roam(
-        scenario, strategy, seed=seed, planned=planned, events=first.events if first else 100, after=after
-    )
+    outcome, plan, tasks = roam(scenario, strategy, seed=seed, planned=planned, profile=profile, after=after)
     _, choices = canonical(scenario, outcome, plan, tasks, seed=seed)
     return record(scenario, choices, seed=seed, total=outcome.watched)
 

@@ -70,7 +70,11 @@ THE_END = "the end"
 
 
 class Strategy(Protocol):
-    """How a roaming run picks."""
+    """How a roaming run picks.
+
+    One that wants to know each event that happens, also where there was nothing to pick,
+    has a method ``happens(event)`` as well; it is called before what the event makes is `created`.
+    """
 
     def created(self, event: Event) -> None:
         """``event`` has become known (it may not be enabled yet)."""
@@ -128,6 +132,7 @@ class FreeChooser:
         self.log: list[tuple[str | None, str]] = []
         self.late: dict[str, int] = {}
         self._timed = getattr(strategy, "lateness_us", None)
+        self._happens = getattr(strategy, "happens", None)
 
     def lateness_us(self, event: Event) -> int:
         """Microseconds that the network takes over ``event``; only the timed model draws any."""
@@ -160,6 +165,8 @@ class FreeChooser:
                 return TIME_STEP
             event = enabled.pop(index)
         self.log.append((event.receiver, event.label))
+        if self._happens is not None:
+            self._happens(event)
         return event
 
     def stuck(self, agenda: Agenda) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from lumenize_sim.explore.profile import Noting
 from lumenize_sim.kernel.choice import Choice
-from lumenize_sim.kernel.chooser import GuidedChooser
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.guide import orders_of
 from lumenize_sim.kernel.plan import FaultPlan, fault_label
@@ -57,31 +57,17 @@ class Census:
     boundaries: dict[str, dict[str, tuple[int, ...]]]
 
 
-class _Noting(GuidedChooser):
-    """First come, first served, keeping every event that was made, and during which it was."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.events: dict[str, Event] = {}
-        self.parents: dict[str, str] = {}
-
-    def created(self, event: Event) -> None:
-        self.events[event.label] = event
-        if self.log:
-            self.parents[event.label] = self.log[-1][1]
-
-
 def take_census(scenario: Scenario, *, seed: int) -> Census:
     """Run ``scenario`` once without surprises, and count."""
-    chooser, plan = _Noting(), FaultPlan(census=True)
+    chooser, plan = Noting(), FaultPlan(census=True)
     run_scenario(scenario, chooser, plan=plan, seed=seed)
     late = {
-        label: event.delay_limit_us // 1000 for label, event in chooser.events.items() if event.delay_limit_us >= 1000
+        label: event.delay_limit_us // 1000 for label, event in chooser.made.items() if event.delay_limit_us >= 1000
     }
     return Census(places=_places(chooser), late=late, boundaries=_boundaries(scenario.faults, plan.census))
 
 
-def _places(seen: _Noting) -> dict[str, tuple[Place, ...]]:
+def _places(seen: Noting) -> dict[str, tuple[Place, ...]]:
     at = {label: n for n, (_, label) in enumerate(seen.log)}
     quiet = [n for n, (_, label) in enumerate(seen.log) if label.startswith(_WAITS_FOR_QUIET)]
     earliest = _earliest(seen, at, quiet)
@@ -94,7 +80,7 @@ def _places(seen: _Noting) -> dict[str, tuple[Place, ...]]:
                 for rival in order[index + 1 :]
                 if not rival.startswith(_WAITS_FOR_QUIET)
                 and at[label] not in earliest[rival]
-                and not _in_line(seen.events, label, rival)
+                and not _in_line(seen.made, label, rival)
             )
             if rivals:
                 places.append(Place(receiver, index, label, rivals))
@@ -114,7 +100,7 @@ class _Causes:
         return position <= self._settled or position in self._positions
 
 
-def _earliest(seen: _Noting, at: Mapping[str, int], quiet: Sequence[int]) -> dict[str, _Causes]:
+def _earliest(seen: Noting, at: Mapping[str, int], quiet: Sequence[int]) -> dict[str, _Causes]:
     """For each arrival what it is a consequence of; what came after a quiet moment is one of all before it."""
     causes: dict[str, _Causes] = {}
     for n, (_, label) in enumerate(seen.log):

@@ -252,7 +252,7 @@ def test_every_roaming_run_replays_strictly_from_its_tape(strategy: str) -> None
 def test_roaming_runs_with_clients_and_faults_replay_strictly_from_their_tapes(name: str) -> None:
     """Also where a call was lost before its callee ran: that is no doing of the callee."""
     chosen = attrs.evolve(load_scenario(ROOT / "scenarios" / f"{name}.py"), faults=Faults.all(at_most=3))
-    _, boundaries = census(chosen, seed=0)
+    _, boundaries, _ = census(chosen, seed=0)
     for nth in range(45):
         planned = chosen.faults.draw(generator(nth, "faults"), boundaries)
         same_again(chosen, ("random", "pos", "pct")[nth % 3], nth, planned)
@@ -264,7 +264,7 @@ def test_every_roaming_run_with_faults_replays_strictly_from_its_tape(strategy: 
     for nth in range(60):
         chosen = generated.scenario_of(generated.generate(nth, late=bool(nth % 2)))
         chosen = attrs.evolve(chosen, faults=Faults.all(at_most=3))
-        _, boundaries = census(chosen, seed=nth)
+        _, boundaries, _ = census(chosen, seed=nth)
         planned = chosen.faults.draw(generator(nth, "faults"), boundaries)
         fired += len(same_again(chosen, strategy, nth, planned).faults)
     assert fired > 20

@@ -1,37 +1,78 @@
-"""Strategies: how a roaming run picks what happens next."""
+"""Strategies: how a roaming run picks what happens next.
+
+Each is a module, with its guarantee and where it comes from.  The default is a portfolio
+of all of them in turn: which one finds a bug first depends on the bug, and the price of
+not knowing is at most their number.
+"""
 
 from __future__ import annotations
 
 import random
 
 from lumenize_sim.errors import UsageError
+from lumenize_sim.explore.profile import EMPTY, Profile
+from lumenize_sim.explore.strategies.feedback import Corpus
 from lumenize_sim.kernel.chooser import Strategy
 
-__all__ = ["NAMES", "PORTFOLIO", "make_strategy"]
+__all__ = ["NAMES", "PORTFOLIO", "Corpus", "make_strategy"]
 
-#: All names that `make_strategy` knows.
-NAMES = ("fifo", "random", "pos", "pct")
-#: The default mix, in turn, so that no prefix of a budget lacks one.
-PORTFOLIO = ("random", "pos", "pct")
+#: The default mix, in turn, so that no prefix of a budget lacks one for long.
+PORTFOLIO = ("random", "pos", "pct", "surw", "starve", "urw", "delays", "feedback")
+#: All names that `make_strategy` knows, and the guided default.
+NAMES = ("fifo", *PORTFOLIO)
+#: After so many times the events of a plain run, an unfair strategy gives way to a fair phase.
+_UNFAIR_FOR = 8
+_EVENTS = 100
 
 
-def make_strategy(name: str, generator: random.Random, *, events: int = 100, nth: int = 0) -> Strategy:
+def make_strategy(
+    name: str,
+    generator: random.Random,
+    *,
+    profile: Profile = EMPTY,
+    nth: int = 0,
+    corpus: Corpus | None = None,
+) -> Strategy:
     """The strategy called ``name``, for one run.
 
     Args:
         name: one of `NAMES` but ``fifo``, which is no strategy but the guided default.
         generator: of this schedule.
-        events: how long a run is, roughly.
+        profile: of the world without surprises, where there is one.
         nth: the number of the schedule.
+        corpus: of the runs before, for ``feedback``; by default none.
+
+    Raises:
+        UsageError: there is none of that name.
     """
-    from lumenize_sim.explore.strategies.pct import Pct
+    from lumenize_sim.explore.strategies.delays import FewDelays
+    from lumenize_sim.explore.strategies.fair import FairInTheEnd
+    from lumenize_sim.explore.strategies.feedback import Feedback
+    from lumenize_sim.explore.strategies.pct import DEPTHS, Pct
     from lumenize_sim.explore.strategies.pos import PartialOrderSampling
     from lumenize_sim.explore.strategies.random_walk import RandomWalk
+    from lumenize_sim.explore.strategies.starve import StarveOne
+    from lumenize_sim.explore.strategies.surw import SelectivelyUniformWalk
+    from lumenize_sim.explore.strategies.urw import UniformWalk
 
-    if name == "random":
-        return RandomWalk(generator)
-    if name == "pos":
-        return PartialOrderSampling(generator)
-    if name == "pct":
-        return Pct(generator, depth=(1, 2, 1, 3)[nth // len(PORTFOLIO) % 4], events=events)
+    events = profile.events or _EVENTS
+    round_ = nth // len(PORTFOLIO)
+    match name:
+        case "random":
+            return RandomWalk(generator)
+        case "pos":
+            return PartialOrderSampling(generator)
+        case "pct":
+            pct = Pct(generator, depth=DEPTHS[round_ % len(DEPTHS)], events=events)
+            return FairInTheEnd(pct, _UNFAIR_FOR * events)
+        case "urw":
+            return UniformWalk(generator, profile)
+        case "surw":
+            return SelectivelyUniformWalk(generator, profile)
+        case "starve":
+            return FairInTheEnd(StarveOne(generator, profile), _UNFAIR_FOR * events)
+        case "delays":
+            return FewDelays(generator, profile, delays=1 + round_ % 3)
+        case "feedback":
+            return Feedback(generator, corpus or Corpus())
     raise UsageError(f"strategy {name!r} is unknown; there is: {', '.join(NAMES)}")
