@@ -136,7 +136,8 @@ class _Watching(GuidedChooser):
     """Follows a plan and keeps what races are made of."""
 
     def __init__(self, plan: _Plan, total: bool) -> None:
-        super().__init__(OrderGuide(orders_of(plan.log), plan.late, whole=plan.whole), total=total)
+        self.order = OrderGuide(orders_of(plan.log), plan.late, whole=plan.whole)
+        super().__init__(self.order, total=total)
         self.seen: list[_Happening] = []
         self.creator: dict[Event, int] = {}
         self.cancelled: list[tuple[Event, int]] = []
@@ -268,6 +269,16 @@ class _Search:
         chooser = _Watching(plan, self.total)
         return run_scenario(self.scenario, chooser, plan=FaultPlan(), seed=self.seed, trace=True), chooser
 
+    def choices(self, outcome: Outcome, chooser: _Watching) -> tuple[Choice, ...]:
+        """The tape of a run."""
+        if not chooser.order.loose:
+            return tuple(chooser.choices)
+        # A receiver was held for something that never came, or for nothing that has a name.  What happened meanwhile
+        # elsewhere is no default, and no choice of this run says so: only its order does.
+        again = GuidedChooser(OrderGuide(orders_of(outcome.log), outcome.late), total=self.total)
+        run_scenario(self.scenario, again, plan=FaultPlan(), seed=self.seed)
+        return tuple(again.choices)
+
     def take(self, outcome: Outcome, chooser: _Watching) -> None:
         """Count a run, and plan what could have been otherwise in it."""
         orders = orders_of(outcome.log)
@@ -279,8 +290,9 @@ class _Search:
         if outcome.kind in _CUT:
             self.cut = True
         if chooser.plausible:
-            behaviour = Behaviour(outcome.trace.digest, outcome, tuple(chooser.choices))
-            self.found.setdefault((behaviour.digest, outcome.kind), behaviour)
+            found = (outcome.trace.digest, outcome.kind)
+            if found not in self.found:
+                self.found[found] = Behaviour(outcome.trace.digest, outcome, self.choices(outcome, chooser))
         for plan in _alternatives(chooser, ends=outcome.kind != "deadlock"):
             if plan.key not in self.planned:
                 self.planned[plan.key] = None

@@ -42,6 +42,11 @@ class OrderGuide:
         late: messages that are late, label to microseconds.
         whole: they are the orders of a whole run: what is not in them comes after
             all that is.  Otherwise each receiver goes on by default where its order ends.
+
+    Attributes:
+        skipped: what did not come and was left out, by receiver.
+        loose: it held a receiver for what has no name, or for what did not come.  The choices of such a run
+            do not lead to it: only those of a run that is guided by its whole order do.
     """
 
     strict = False
@@ -54,6 +59,7 @@ class OrderGuide:
         self._left = sum(map(len, self._orders.values())) if whole else 0
         self.late: Mapping[str, int] = dict(late or {})
         self.skipped: list[tuple[str, str]] = []
+        self.loose = False
 
     def receivers(self) -> Sequence[str]:
         """Those with an order."""
@@ -64,10 +70,14 @@ class OrderGuide:
         order = self._orders.get(receiver, self._driver)
         if index < len(order):
             return order[index]
-        return "" if self._left > 0 else None
+        if self._left > 0:
+            self.loose = True
+            return ""
+        return None
 
     def skip(self, receiver: str, index: int) -> None:
         """Leave the wanted label out."""
+        self.loose = True
         order = self._orders.get(receiver, self._driver)
         if index >= len(order):
             self._left = 0

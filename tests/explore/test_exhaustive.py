@@ -161,6 +161,11 @@ def test_tapes_find_every_behaviour_of_many_more_programs(block: int) -> None:
     assert sweep(range(1000 + 40 * block, 1040 + 40 * block), 800, late=True)
 
 
+def test_a_run_that_held_a_receiver_for_nothing_in_particular_is_recorded_by_its_order() -> None:
+    """Its own choices would let go too early, and what comes meanwhile would be among the candidates of a later one."""
+    assert compare(generated.generate(1084), 800) == 8
+
+
 def test_an_enumeration_that_is_cut_short_says_so() -> None:
     chosen = generated.scenario_of(handmade("updates"))
     part = enumerate_behaviours(chosen, limit=5)
