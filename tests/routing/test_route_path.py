@@ -26,7 +26,7 @@ from lumenize_sim.routing.path import path_of
 from lumenize_sim.routing.route import Route, find_route
 
 DISPATCHER: Any = None
-NAMESPACE = DurableObjectNamespace(DISPATCHER, "ROOM", "ROOM")
+NAMESPACE = DurableObjectNamespace(DISPATCHER, "ROOM", "ROOM", bytes)
 HEX = "8aa7a69131efa8902661702e701295f168aa5806045ec15d01a2f465bd5f3b99"
 
 
