@@ -52,7 +52,14 @@ class Clocked(DurableObject):
         }
 
 
-@program("time-frozen", bindings={"D": Clocked, "E": Echo}, rules=("TM-1", "LT-91"))
+@program(
+    "time-frozen",
+    bindings={"D": Clocked, "E": Echo},
+    rules=("TM-1", "LT-91"),
+    seeds=True,
+    forbidden=lambda o: None if o["busy"] == o["timer"] == ">0" else "TM-1: the clock of workerd moves, also in a turn",
+    also={"TM-1: a real clock goes on between any two readings, or has not yet": lambda o: o["integer"]},
+)
 async def time_frozen(world: World) -> Any:
     return await world.env.D.get_by_name("d").go()
 

@@ -37,7 +37,14 @@ def plain(outcome: Any) -> str:
     return json.dumps(outcome, sort_keys=True, ensure_ascii=False, separators=(", ", ": "))
 
 
-def reachable(program: Program, runtime: str, *, schedules: int = 2000, enumerate_at_most: int = 0) -> Reached:
+def reachable(
+    program: Program,
+    runtime: str,
+    *,
+    schedules: int = 2000,
+    enumerate_at_most: int = 0,
+    until_expected: int = 0,
+) -> Reached:
     """Run ``program`` under ``runtime``.
 
     The first run is first come, first served; the others roam, with the default mix of strategies in turn and, where
@@ -46,6 +53,7 @@ def reachable(program: Program, runtime: str, *, schedules: int = 2000, enumerat
     Args:
         schedules: runs where not everything is enumerated.
         enumerate_at_most: runs to spend on enumerating a program that asks for it; 0 does not try.
+        until_expected: so many schedules while an expected outcome has not come out yet.
     """
     if program.exhaustive and enumerate_at_most and not (program.faults or program.plan or program.every):
         found = _enumerated(program, runtime, enumerate_at_most)
@@ -66,7 +74,10 @@ def reachable(program: Program, runtime: str, *, schedules: int = 2000, enumerat
         first, boundaries = census(scenario, seed=0)
         events = first.events
     each = _each(program, boundaries)
-    for nth in range(schedules):
+    expected = [plain(outcome) for outcome in program.expected.get(runtime, ())]
+    runs = 0
+    while runs < schedules or (runs < until_expected and any(text not in counts for text in expected)):
+        nth, runs = runs, runs + 1
         seed = nth if program.seeds else 0
         if each:
             drawn = each[nth % len(each)]
@@ -79,7 +90,7 @@ def reachable(program: Program, runtime: str, *, schedules: int = 2000, enumerat
         outcome, _, _ = roam(scenario, strategy, seed=seed, schedule=nth, planned=planned, events=events)
         events = events if program.faults else max(10, outcome.events)
         count(outcome)
-    return Reached(counts, schedules, complete=False)
+    return Reached(counts, runs, complete=False)
 
 
 def _each(program: Program, boundaries: dict[tuple[str, str], list[int]]) -> list[dict[str, int]]:
@@ -111,10 +122,8 @@ def _enumerated(program: Program, runtime: str, limit: int) -> Reached | None:
         text = plain(_broken(behaviour.outcome))
         if not behaviour.outcome.failed:
             assert behaviour.outcome.trace is not None
-            marks = [
-                e.data["outcome"] for e in behaviour.outcome.trace.events if (e.kind, e.label) == ("mark", "outcome")
-            ]
-            text = marks[-1]
+            events = behaviour.outcome.trace.events
+            text = [_noted(e.data) for e in events if (e.kind, e.label) == ("mark", "outcome")][-1]
         counts[text] = counts.get(text, 0) + 1
     return Reached(counts, enumeration.runs, complete=True)
 
