@@ -191,6 +191,9 @@ def error_name(exc: BaseException) -> str:
         return entry.name
     if isinstance(exc, BaseExceptionGroup):
         return "AggregateError"
+    name = getattr(type(exc), "wire_name", None)  # an error of the platform, which has a name of its own there
+    if isinstance(name, str):
+        return name
     return "Error" if type(exc) is Exception else type(exc).__name__
 
 

@@ -29,8 +29,8 @@ class DurableObjectError(AppError):
             if properties.get(name):
                 setattr(self, name, True)
 
-    #: The class name on the wire: the platform throws plain errors.
-    name = "Error"
+    #: What the platform throws are plain errors, in both languages: `name` as code reads it, and that on the wire.
+    name = wire_name = "Error"
 
 
 def disconnected(message: str = DISCONNECTED) -> DurableObjectError:

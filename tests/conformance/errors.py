@@ -36,7 +36,7 @@ NAMES: Final = {
 
 def description(error: BaseException) -> dict[str, Any]:
     """Class, message, name and those of the four properties that are set."""
-    name = getattr(error, "name", None) or error_name(error)
+    name = error_name(error)
     cls = type(error).__name__
     found: dict[str, Any] = {
         "ctor": NAMES.get(cls, name),

@@ -33,8 +33,16 @@ class Reached:
 
 
 def plain(outcome: Any) -> str:
-    """Canonical JSON: equal texts for equal outcomes."""
-    return json.dumps(outcome, sort_keys=True, ensure_ascii=False, separators=(", ", ": "))
+    """Canonical JSON: equal texts for equal outcomes.  Whole numbers are whole, as JavaScript has one kind only."""
+    return json.dumps(_numbers(outcome), sort_keys=True, ensure_ascii=False, separators=(", ", ": "))
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    return [_numbers(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def reachable(
