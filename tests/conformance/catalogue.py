@@ -9,7 +9,17 @@ from tests.conformance.program import PROGRAMS, NotApplicable, Program
 __all__ = ["LITMUS_TESTS", "MODULES", "catalogue"]
 
 #: In the order of the table.
-MODULES = ("input_gate", "output_gate", "storage", "order_errors", "alarms", "clock", "web_sockets", "seen_gates")
+MODULES = (
+    "input_gate",
+    "output_gate",
+    "storage",
+    "order_errors",
+    "alarms",
+    "clock",
+    "web_sockets",
+    "seen_gates",
+    "seen_calls",
+)
 
 #: Those of the reference's section 10.
 LITMUS_TESTS = (

@@ -9,7 +9,7 @@ import attrs
 
 from lumenize_sim.explore.exhaustive import enumerate_behaviours
 from lumenize_sim.explore.run import census, draw_plan, roam
-from lumenize_sim.explore.strategies import PORTFOLIO
+from lumenize_sim.explore.strategies import PORTFOLIO, Corpus
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.world.run import Outcome
 from tests.conformance.program import Program
@@ -76,11 +76,8 @@ def reachable(
         text = plain(caught[0] if caught and not outcome.failed else _broken(outcome))
         counts[text] = counts.get(text, 0) + 1
 
-    boundaries: dict[tuple[str, str], list[int]] = {}
-    events = 100
-    if program.faults or program.every:
-        first, boundaries = census(scenario, seed=0)
-        events = first.events
+    _, boundaries, profile = census(scenario, seed=0)
+    corpus = Corpus()
     each = _each(program, boundaries)
     expected = [plain(outcome) for outcome in program.expected.get(runtime, ())]
     runs = 0
@@ -95,8 +92,10 @@ def reachable(
         turn = nth // len(each) if each else nth
         strategy = PORTFOLIO[turn % len(PORTFOLIO)] if turn else "fifo"
         planned = {**drawn, **program.plan}
-        outcome, _, _ = roam(scenario, strategy, seed=seed, schedule=nth, planned=planned, events=events)
-        events = events if program.faults else max(10, outcome.events)
+        outcome, _, _ = roam(
+            scenario, strategy, seed=seed, schedule=nth, planned=planned, profile=profile, corpus=corpus
+        )
+        corpus.take(outcome.log)
         count(outcome)
     return Reached(counts, runs, complete=False)
 
