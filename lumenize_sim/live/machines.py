@@ -252,6 +252,10 @@ class MachineHost:
         """An event of this object."""
         self.loop.post(self, fire)
 
+    def post_read(self, label: str, fire: Callable[[], None]) -> None:
+        """Only classes of the legacy backend wait, and only without a data folder."""
+        self.loop.post(self, fire)
+
     def post_flush(self, label: str, fire: Callable[[], None], after_us: int) -> None:
         """Not reached: a commit is durable when it returns."""
         self.loop.post_at(self, fire, self.loop.now_us() + after_us)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import outcome
 
@@ -36,12 +36,15 @@ class Commits:
         gate: the output gate.
     """
 
-    __slots__ = ("_asked", "_durable_by_us", "_incarnation", "_syncs", "gate")
+    __slots__ = ("_asked", "_durable_by_us", "_incarnation", "_locked_us", "_lost", "_syncs", "_waiting_us", "gate")
 
     def __init__(self, incarnation: Incarnation) -> None:
         self.gate: OutputGate[Effect] = OutputGate()
         self._incarnation = incarnation
         self._durable_by_us = 0
+        self._locked_us = 0  # when the lock of the newest confirmed commit began
+        self._waiting_us = 0  # what the alarm scheduler adds to the flush that waits, -1 where it fails it (AL-8)
+        self._lost = 0  # connections that the flush to begin next will lose
         self._asked: list[Callable[[], None]] = []
         self._syncs: deque[tuple[int, Callable[[], None]]] | None = None
 
@@ -77,39 +80,85 @@ class Commits:
         try:
             number = store.commit()
         except StorageError as error:
-            machine.reset(reset_error(str(error)), kind="constraint")
+            machine.reset(reset_error(str(error), overloaded=getattr(error, "overloaded", False)), kind="constraint")
             return
         if number is None:
             for effect, _ in effects:
                 self._leave(effect, before)
             return
-        after_us = host.flush_after_us(number)
+        flush = store.next_flush()
+        after_us = self._flush_after_us(flush) if flush is not None else 0
         if host.tracing:
             host.record("commit", f"{machine.name}!commit#{number}")
         ledger = machine.alarms.ledger
         if store.alarm_ms != ledger.known_ms:
             after_us = ledger.committed(store.alarm_ms, after_us)
         if after_us is None:
-            store.flushed(number)
-            if ledger.behind:
-                ledger.durable()
+            self._durable(number)
             for effect, _ in effects:
                 self._leave(effect, before)
             return
         if confirmed:
+            if gate.snapshot() != number:
+                self._locked_us = host.now_us()
             gate.lock(number)
         for effect, wrote in effects:
             self._leave(effect, number if wrote and confirmed else before)
-        label = f"{machine.name}!flush{incarnation.number}#{number}"
+        if flush is not None:
+            self._begin(flush, after_us, confirmed)
+        else:
+            self._waiting_us = -1 if after_us < 0 or self._waiting_us < 0 else max(self._waiting_us, after_us)
+
+    def _durable(self, number: int) -> None:
+        """The flush of ``number`` is over."""
+        self._incarnation.store.flushed(number)
+        ledger = self._incarnation.machine.alarms.ledger
+        if ledger.behind:
+            ledger.durable()
+
+    def _flush_after_us(self, number: int) -> int | None:
+        """How long the flush of ``number`` takes, -1 for one that fails, ``None`` for one that need be no event."""
+        store, host = self._incarnation.store, self._incarnation.machine.host
+        after_us = host.flush_after_us(number)
+        if host.faulty and store.flush_retries:
+            self._lost = host.fault("lost-flush", store.flush_retries + 2)
+            if self._lost > store.flush_retries:
+                return -1
+            if self._lost and after_us is None:
+                return 0
+        return after_us
+
+    def _begin(self, number: int, after_us: int, confirmed: bool) -> None:
+        """A flush begins, and is over later."""
+        incarnation = self._incarnation
+        host = incarnation.machine.host
+        label = f"{incarnation.machine.name}!flush{incarnation.number}#{number}"
+        lost, self._lost = self._lost, 0
         if after_us < 0:
             host.post_flush(label, lambda: self._failed(number), 0)
             return
-        host.post_flush(label, lambda: self._flushed(number), after_us)
+        if lost:
+            self._try_again(label, number, lost, after_us)
+        else:
+            host.post_flush(label, lambda: self._flushed(number), after_us)
         now_us = host.now_us()
         self._durable_by_us = max(self._durable_by_us, now_us + after_us)
-        if confirmed and self._durable_by_us - now_us >= _LOCK_US:
+        if confirmed and self._durable_by_us - self._locked_us >= _LOCK_US:
             # Flushes end in order, so it is known already that this lock lasts too long (OG-5).
-            host.post_at(f"{label}/timeout", lambda: self._overdue(number), now_us + _LOCK_US)
+            host.post_at(f"{label}/timeout", lambda: self._overdue(number), max(now_us, self._locked_us + _LOCK_US))
+
+    def _try_again(self, label: str, number: int, lost: int, after_us: int) -> None:
+        """The connection is lost ``lost`` times before the flush gets through (OG-11)."""
+        host = self._incarnation.machine.host
+        if not lost:
+            host.post_flush(label, lambda: self._flushed(number), after_us)
+            return
+
+        def again() -> None:
+            if not self._incarnation.dead:
+                self._try_again(label, number, lost - 1, after_us)
+
+        host.post_flush(f"{label}/lost{lost}", again, 0)
 
     def _leave(self, effect: Effect, after: int) -> None:
         host = self._incarnation.machine.host
@@ -129,13 +178,29 @@ class Commits:
         if incarnation.dead or incarnation.stale:
             return
         machine = incarnation.machine
-        incarnation.store.flushed(number)
-        if machine.alarms.ledger.behind:
-            machine.alarms.ledger.durable()
+        self._durable(number)
         if machine.host.tracing:
             machine.host.record("flush", f"{machine.name}!flush#{number}")
         self._release(number)
-        machine.rested(incarnation)
+        if not incarnation.dead:
+            self._flush_waiting()
+            machine.rested(incarnation)
+
+    def _flush_waiting(self) -> None:
+        """What was written while a flush was under way is flushed now (OG-21)."""
+        store = self._incarnation.store
+        number = store.next_flush() if store.flush_retries else None
+        if number is None:
+            return
+        waiting_us, self._waiting_us = self._waiting_us, 0
+        after_us = self._flush_after_us(number)
+        if waiting_us:
+            after_us = -1 if waiting_us < 0 or after_us == -1 else (after_us or 0) + waiting_us
+        if after_us is None:
+            self._durable(number)
+            self._release(number)
+        else:
+            self._begin(number, after_us, store.durable.log[0].confirmed)
 
     def _release(self, number: int) -> None:
         machine = self._incarnation.machine
@@ -165,7 +230,7 @@ class Commits:
         store = self._incarnation.store
         if store.unflushed:
             number = store.durable.number
-            store.flushed(number)
+            store.settle()
             ledger = self._incarnation.machine.alarms.ledger
             if ledger.behind:
                 ledger.durable()
@@ -173,13 +238,24 @@ class Commits:
 
     def sync(self) -> Pending[None]:
         """Settles when all writes up to now are durable; always ends the turn (IG-12, OG-26)."""
+        return self.when_durable("sync", lambda: None, True)
+
+    def when_durable(self, what: str, finish: Callable[[], Any], concurrent: bool) -> Pending[Any]:
+        """Settles with what ``finish()`` returns when all writes up to now are durable; always ends the turn.
+
+        Nothing else is delivered meanwhile unless ``concurrent`` (IG-5, IG-9).
+        """
         incarnation = self._incarnation
         host = incarnation.machine.host
-        pending, arrived = incarnation.wait_for("sync")
-        label = f"{incarnation.machine.name}!sync{incarnation.number}#{incarnation.next_section()}"
+        pending, arrived = incarnation.wait_for(what) if concurrent else incarnation.wait_with_lock(what)
+        label = f"{incarnation.machine.name}!{what}{incarnation.number}#{incarnation.next_section()}"
+
+        def happens() -> None:
+            if not incarnation.dead:
+                arrived(label, outcome.capture(finish))
 
         def tell() -> None:
-            host.post(label, lambda: arrived(label, outcome.Value(None)))
+            host.post(label, happens)
 
         def asked() -> None:
             # When the turn is over: the writes of this very turn are commits by then.

@@ -198,6 +198,10 @@ class ObjectHost(Protocol):
         """An event of this object that may happen from ``due_us`` on."""
         ...
 
+    def post_read(self, label: str, fire: Callable[[], None]) -> None:
+        """A read of this object has to wait for the disk, for as long as the host sees fit (IG-5)."""
+        ...
+
     def flush_after_us(self, commit: int) -> int | None:
         """How long the flush of a commit takes, or ``None`` when it is durable at once; -1 when it fails."""
         ...

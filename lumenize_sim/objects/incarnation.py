@@ -344,6 +344,32 @@ class Incarnation:
 
         return pending, arrived
 
+    def wait_with_lock(self, label: str) -> tuple[Pending[Any], Callable[[str, Outcome], None]]:
+        """The same for storage that has to wait: nothing else is delivered until it has gone on (IG-5 to IG-7).
+
+        The turn that goes on has a reference to the lock of the present one, and does not queue for it.
+        """
+        turn = self.machine.turn_of(self)
+        if turn is None:
+            return self.wait_for(label)
+        gate = turn.gate
+        gate.hold()
+        strand = strand_var.get()
+        pending: Pending[Any] = Pending(label)
+
+        def arrived(event: str, result: Outcome) -> None:
+            if self.owner.dead:
+                return
+            isolate = self.isolate
+            arrival = Arrival(
+                "resume", event, gate, lambda _: isolate.resume(pending, result), cause=self.machine.host.cause()
+            )
+            arrival.home = self
+            arrival.strand = strand.event if strand is not None else None
+            self.machine.begin(arrival)
+
+        return pending, arrived
+
     # -- sections, storage that waits ------------------------------------------------
 
     @property
@@ -362,7 +388,24 @@ class Incarnation:
     def hooks(self) -> StoreHooks:
         """What the store tells and asks."""
         access = self._accessed if self.machine.host.tracing else None
-        return StoreHooks(access=access, sync=self._sync, transaction=self._transaction)
+        return StoreHooks(
+            access=access, sync=self._sync, transaction=self._transaction, cold=self._cold, durable=self._durable
+        )
+
+    def _cold(self, finish: Callable[[], Any], concurrent: bool) -> Pending[Any]:
+        host = self.machine.host
+        pending, arrived = self.wait_for("storage") if concurrent else self.wait_with_lock("storage")
+        label = f"{self.machine.name}!read{self.number}#{self.next_section()}"
+
+        def read() -> None:
+            if not self.owner.dead:
+                arrived(label, outcome.capture(finish))
+
+        host.post_read(label, read)
+        return pending
+
+    def _durable(self, finish: Callable[[], Any], concurrent: bool) -> Pending[Any]:
+        return self.commits.when_durable("write", finish, concurrent)
 
     def _sync(self) -> Pending[None]:
         return self.commits.sync()

@@ -37,7 +37,7 @@ from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.reach import refusal_of
 from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import across, disconnected, fallen
-from lumenize_sim.objects.storage import ConnectionPool, Durable, Storage, Store
+from lumenize_sim.objects.storage import ConnectionPool, Durable, ObjectStore, Storage, open_store, storage_over
 from lumenize_sim.objects.strand import Owner
 
 __all__ = ["ObjectMachine"]
@@ -192,6 +192,11 @@ class ObjectMachine:
         """Whether it is the turn of ``incarnation``."""
         return self._turn is not None and self._turn.home is incarnation
 
+    def turn_of(self, incarnation: Incarnation) -> Arrival | None:
+        """The turn that ``incarnation`` takes now."""
+        turn = self._turn
+        return turn if turn is not None and turn.home is incarnation else None
+
     def begin(self, arrival: Arrival) -> None:
         """The turn of ``arrival``, which has the lock."""
         self._turn = arrival
@@ -279,23 +284,21 @@ class ObjectMachine:
         incarnation.arrive(Arrival("start", label, incarnation.gate, construct))
         return self.incarnation
 
-    def open_store(self, incarnation: Incarnation) -> Store:
+    def open_store(self, incarnation: Incarnation) -> ObjectStore:
         """The store of a new incarnation, on what is durable."""
-        return Store(
+        return open_store(
+            self.cls,
+            self.options,
             self.durable,
-            hooks=incarnation.hooks(),
+            incarnation.hooks(),
             pool=self.pool,
             now_ms=incarnation.clock.now_ms,
             generator=_LateGenerator(self.host.host, incarnation.owner),  # type: ignore[arg-type]  # answers to what SQL asks
         )
 
     def storage_for(self, incarnation: Incarnation) -> Storage:
-        """``ctx.storage`` of a new incarnation."""
-        return Storage(
-            incarnation.store,
-            now_ms=incarnation.clock.now_ms,  # the constructor may set an alarm whatever the class has (AL-3)
-            delete_all_deletes_alarm=self.options.flag("delete_all_deletes_alarm"),
-        )
+        """``ctx.storage`` of a new incarnation; its constructor may set an alarm whatever the class has (AL-3)."""
+        return storage_over(incarnation.store, self.cls, self.options, incarnation.clock.now_ms)
 
     def make_instance(self, incarnation: Incarnation) -> Callable[[], Any]:
         """How to construct the instance: the class with its context and env, then its second half if it has one."""
@@ -374,6 +377,8 @@ class ObjectMachine:
                 incarnation.commits.settle()
                 incarnation.store.close()
             else:
+                if incarnation.store.wiping:
+                    incarnation.store.tear(self.host.fault("torn-delete-all", 4), 4)
                 incarnation.store.crash()
                 self.alarms.lost(ending.kind)
         replies = list(incarnation.inflight.values())

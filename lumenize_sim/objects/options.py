@@ -117,6 +117,10 @@ class MachineOptions:
             restart; False: it is the retry (AL-21 leaves production open).  May be explored.
         alarm_set_waits_for_retry: a time set between two tries waits for the next one, as in workerd; False: it
             takes the place of the retry.  May be explored.
+        kv_cache_bytes: how much of its entries an object on the legacy backend keeps in memory (ST-31).
+        kv_cache_stale_s: how long it keeps one that is not used (ST-31).
+        kv_cache_shared: all such objects share that memory, as those of one isolate do, so that one can drive out
+            what another has read; off, since then the order of reads at one object depends on others.
     """
 
     runtime: Runtime = attrs.field(default="production", validator=_known_runtime)
@@ -133,6 +137,9 @@ class MachineOptions:
     alarm_retries_survive: bool | Explored = attrs.field(default=per_runtime(True, False), metadata=open_to(False))
     alarm_set_restarts_retries: bool | Explored = attrs.field(default=True, metadata=open_to(False))
     alarm_set_waits_for_retry: bool | Explored = attrs.field(default=per_runtime(False, True), metadata=open_to(True))
+    kv_cache_bytes: int = 16 * 1024 * 1024
+    kv_cache_stale_s: float = 10.0
+    kv_cache_shared: bool = False
 
     def flag(self, name: str) -> bool:
         """Whether the compatibility flag ``name`` (of `FLAGS`) is on, by name or by date."""

@@ -18,7 +18,6 @@ from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.isolate import is_awaitable
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.rpc_errors import reset_error
-from lumenize_sim.objects.storage import StorageTransaction
 from lumenize_sim.objects.strand import Strand, strand_var
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class Sections:
         storage = self._incarnation.state.storage
 
         async def body() -> Any:
-            txn = StorageTransaction(storage)
+            txn = storage.begin_transaction()
             try:
                 result = fn(txn)
                 if is_awaitable(result):

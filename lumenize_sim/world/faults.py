@@ -24,6 +24,7 @@ __all__ = [
     "LATE_ALARM_S",
     "PARTITION_S",
     "SLOW_FLUSH_S",
+    "SLOW_READ_S",
     "SLOW_SCHEDULER_S",
     "Faults",
 ]
@@ -33,6 +34,8 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "hibernate": (2, "an idle object loses its memory and keeps its sockets"),
     "evict": (2, "an idle object loses memory and sockets"),
     "slow-flush": (4, "a commit becomes durable late"),
+    "slow-read": (4, "a read of the legacy backend waits long for the disk"),
+    "lost-flush": (6, "the flush of the legacy backend loses its connection: 1-4 times, or too often, and fails"),
     "partition": (5, "one direction of a socket is held, then healed"),
     "disconnect": (2, "a socket is cut after a delivered prefix; the client reconnects"),
     "half-open": (2, "a socket silently loses everything, and is cut later"),
@@ -43,16 +46,20 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "slow-scheduler": (4, "the alarm scheduler answers late when it is told a time or an end"),
     "failed-scheduler": (2, "the alarm scheduler cannot be told: an earlier time resets the object, the rest is stale"),
     "failed-flush": (2, "a commit does not become durable: the object is reset"),
+    "torn-delete-all": (4, "delete_all of the legacy backend is broken off part of the way"),
     "crash": (2, "an object is gone between two turns, with what was not durable"),
 }
 #: Seconds by value.
 PARTITION_S: Final = (0.0, 0.5, 3.0, 10.0, 40.0)
 SLOW_FLUSH_S: Final = (0.0, 0.05, 1.0, 20.0)
+SLOW_READ_S: Final = (0.0, 0.05, 0.2, 2.0)
 HALF_OPEN_S: Final = 45.0
 LATE_ALARM_S: Final = (0.0, 0.5, 8.0, 60.0)
 SLOW_SCHEDULER_S: Final = (0.0, 0.05, 1.0, 20.0)
-#: Those that make a difference between a commit and its flush.
-FLUSH_KINDS: Final = ("failed-flush", "slow-flush", "slow-scheduler", "failed-scheduler", "crash")
+#: Those that make it matter when a commit becomes durable.
+FLUSH_KINDS: Final = (
+    "failed-flush", "slow-flush", "lost-flush", "torn-delete-all", "slow-scheduler", "failed-scheduler", "crash",
+)  # fmt: skip
 
 
 def _known_kinds(_: Any, __: Any, value: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.trace.event import error_data
 from lumenize_sim.world.alarms import AlarmServiceOf
-from lumenize_sim.world.faults import FLUSH_KINDS, SLOW_FLUSH_S
+from lumenize_sim.world.faults import FLUSH_KINDS, SLOW_FLUSH_S, SLOW_READ_S
 from lumenize_sim.world.randomness import generator
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class ObjectHostOf:
         flush_events: commits become durable by an event of their own.  Off where nothing
             planned could tell the difference, since the flush commutes with everything else.
         next_flush_us: how long the driver wants the next flush to take, -1 for one that fails.
+        next_reads_us: how long the driver wants the next reads to take that wait for the disk.
     """
 
     def __init__(self, world: World, name: str) -> None:
@@ -116,6 +118,7 @@ class ObjectHostOf:
         self.faulty = bool(world.plan)
         self.flush_events = world.tapes_flushes or world.plan.concerns(name, FLUSH_KINDS)
         self.next_flush_us: int | None = None
+        self.next_reads_us: deque[int] = deque()
         self._by_hand = False
         self._flushes = Link()
         self.alarms = AlarmServiceOf(self)
@@ -215,6 +218,17 @@ class ObjectHostOf:
         event = Event(label, self, self.caused(fire), receiver=self.name)
         event.not_before_us = self.kernel.agenda.now_us + after_us
         self.kernel.post_on(self._flushes, event)
+
+    def post_read(self, label: str, fire: Callable[[], None]) -> None:
+        """How long a read takes is the driver's wish, or a fault; else only its order counts."""
+        after_us = self.next_reads_us.popleft() if self.next_reads_us else 0
+        slow = self.fault("slow-read", 4) if self.faulty else 0
+        after_us = max(after_us, round(SLOW_READ_S[slow] * 1_000_000))
+        event = Event(label, self, self.caused(fire), receiver=self.name)
+        if after_us:
+            self.kernel.post_at(event, self.kernel.agenda.now_us + after_us)
+        else:
+            self.kernel.post(event)
 
     def flush_after_us(self, commit: int) -> int | None:
         """What the plan says about the flush of ``commit``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lumenize_sim.errors import UsageError
-from lumenize_sim.objects.storage import Storage, Store, StoreHooks
+from lumenize_sim.objects.storage import StoreHooks, open_store, storage_over
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.machine import ObjectMachine
@@ -26,14 +26,14 @@ class _StorageView:
     def _read(self, path: tuple[str, ...], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         machine = self._machine
         incarnation = machine.incarnation
-        store = None
-        access = None
+        now_ms = machine.host.host.now_ms
+        store = hooks = None
         if incarnation is not None:
             storage = incarnation.state.storage
-            access, incarnation.store.hooks.access = incarnation.store.hooks.access, None
+            hooks, incarnation.store.hooks = incarnation.store.hooks, StoreHooks()
         else:
-            store = Store(machine.durable, hooks=StoreHooks())
-            storage = Storage(store, now_ms=machine.host.host.now_ms)
+            store = open_store(machine.cls, machine.options, machine.durable, StoreHooks(), now_ms=now_ms)
+            storage = storage_over(store, machine.cls, machine.options, now_ms)
         try:
             found: Any = storage
             for name in path:
@@ -51,10 +51,10 @@ class _StorageView:
         finally:
             if store is not None:
                 store.commit()
-                store.flushed(machine.durable.number)
+                store.settle()
                 store.close()
-            elif incarnation is not None:
-                incarnation.store.hooks.access = access
+            elif incarnation is not None and hooks is not None:
+                incarnation.store.hooks = hooks
 
 
 class _Reader:
@@ -143,6 +143,13 @@ class ObjectView:
         if not 0 <= seconds < 1e9:
             raise UsageError(f"a flush cannot take {seconds!r} s; use 0 or more, and 1e6 for one that never ends")
         self._world.object_host(self._machine).next_flush_us = round(seconds * 1_000_000)
+
+    def slow_next_reads(self, *seconds: float) -> None:
+        """The next reads that wait for the disk take so long, in order; of a class on the legacy backend (IG-5)."""
+        for one in seconds:
+            if not 0 <= one < 1e9:
+                raise UsageError(f"a read cannot take {one!r} s; use 0 or more, and 1e6 for one that never ends")
+            self._world.object_host(self._machine).next_reads_us.append(round(one * 1_000_000))
 
     def _must(self, done: bool, verb: str) -> None:
         if done:

@@ -139,7 +139,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.txn is None and not self.store.dirty)
     @rule()
     def begin_transaction(self) -> None:
-        self.txn = StorageTransaction(self.storage), State(self.now)
+        self.txn = self.storage.begin_transaction(), State(self.now)
 
     @precondition(lambda self: self.txn is not None)
     @rule(well=st.booleans())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumenize_sim.clone import UNDEFINED, URL, DataCloneError
+from lumenize_sim.clone import UNDEFINED, URL, DataCloneError, RangeError
 from lumenize_sim.objects.namespace import Stub
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.storage import Durable, Limits, Storage, StorageError, StorageResetError, Store, StoreHooks
@@ -244,7 +244,7 @@ def test_more_than_128_keys_at_once_are_refused(operation: str) -> None:
     storage = opened()
     keys = [str(number) for number in range(129)]
     argument: Any = dict.fromkeys(keys, 1) if operation == "put" else keys
-    with pytest.raises(StorageError, match="with 129 keys, but takes at most 128"):
+    with pytest.raises(RangeError, match=r"^Maximum number of (pairs|keys) is 128\.$"):
         got(getattr(storage, operation)(argument))
 
 

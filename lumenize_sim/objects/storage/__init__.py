@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lumenize_sim.objects.storage.backend import backend_of, open_store, storage_over
 from lumenize_sim.objects.storage.durable import Commit, Durable
 from lumenize_sim.objects.storage.errors import INACCESSIBLE, StorageError, StorageResetError
 from lumenize_sim.objects.storage.hooks import AccessKind, StoreHooks
@@ -12,7 +13,8 @@ from lumenize_sim.objects.storage.pool import ConnectionPool
 from lumenize_sim.objects.storage.sql import SqlCursor, SqlStorage
 from lumenize_sim.objects.storage.storage import Storage
 from lumenize_sim.objects.storage.store import Store
-from lumenize_sim.objects.storage.transaction import StorageTransaction
+from lumenize_sim.objects.storage.transaction import StorageTransaction, TransactionOperations
+from lumenize_sim.objects.storage.usage import Usage, UsageKind
 
 __all__ = [
     "INACCESSIBLE",
@@ -31,4 +33,10 @@ __all__ = [
     "Store",
     "StoreHooks",
     "SyncKV",
+    "TransactionOperations",
+    "Usage",
+    "UsageKind",
+    "backend_of",
+    "open_store",
+    "storage_over",
 ]

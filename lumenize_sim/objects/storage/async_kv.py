@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from lumenize_sim.clone import UNDEFINED, decode_cbor, encode_cbor
+from lumenize_sim.clone import UNDEFINED, RangeError, decode_cbor, encode_cbor
 from lumenize_sim.objects.pending import Pending
-from lumenize_sim.objects.storage.errors import StorageError
 from lumenize_sim.objects.storage.kv import SyncKV, clean_key
 from lumenize_sim.objects.storage.store import Store
 
@@ -29,12 +28,40 @@ def settle(act: Callable[[], T]) -> Pending[T]:
 
 
 class EntriesAPI(Protocol):
-    """What both backends offer.  ``None`` for a missing entry; `dict` results are in UTF-8 byte order of keys."""
+    """What both backends offer.
 
-    def get(self, key: str | Iterable[str], default: Any = None) -> Pending[Any]: ...
-    def put(self, key: str | Mapping[str, Any], value: Any, confirmed: bool) -> Pending[None]: ...
-    def delete(self, key: str | Iterable[str], confirmed: bool) -> Pending[bool] | Pending[int]: ...
-    def list(self, **bounds: Any) -> Pending[dict[str, Any]]: ...
+    ``None`` for a missing entry; `dict` results are in UTF-8 byte order of keys.  ``concurrent`` lets other events
+    in while the operation waits (IG-9).
+    """
+
+    def get(
+        self, key: str | Iterable[str], default: Any = None, concurrent: bool = False, no_cache: bool = False
+    ) -> Pending[Any]: ...
+    def put(
+        self,
+        key: str | Mapping[str, Any],
+        value: Any,
+        confirmed: bool,
+        concurrent: bool = False,
+        no_cache: bool = False,
+    ) -> Pending[None]: ...
+    def delete(
+        self, key: str | Iterable[str], confirmed: bool, concurrent: bool = False
+    ) -> Pending[bool] | Pending[int]: ...
+    def list(
+        self,
+        *,
+        start: str | None = None,
+        start_after: str | None = None,
+        end: str | None = None,
+        prefix: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        concurrent: bool = False,
+        no_cache: bool = False,
+    ) -> Pending[dict[str, Any]]: ...
+    def get_alarm(self, concurrent: bool = False) -> Pending[int | None]: ...
+    def set_alarm(self, alarm_ms: int | None, confirmed: bool, concurrent: bool = False) -> Pending[None]: ...
 
 
 class AsyncKV:
@@ -46,7 +73,9 @@ class AsyncKV:
         self._store = store
         self._kv = kv
 
-    def get(self, key: str | Iterable[str], default: Any = None) -> Pending[Any]:
+    def get(
+        self, key: str | Iterable[str], default: Any = None, concurrent: bool = False, no_cache: bool = False
+    ) -> Pending[Any]:
         """One value, or a dict of those that exist (ST-1)."""
         if isinstance(key, str):
             return settle(lambda: self._kv.get(key, default))
@@ -61,7 +90,14 @@ class AsyncKV:
                 found[key] = value
         return found
 
-    def put(self, key: str | Mapping[str, Any], value: Any, confirmed: bool) -> Pending[None]:
+    def put(
+        self,
+        key: str | Mapping[str, Any],
+        value: Any,
+        confirmed: bool,
+        concurrent: bool = False,
+        no_cache: bool = False,
+    ) -> Pending[None]:
         """One entry, or all of a mapping in one transaction (ST-2, ST-3)."""
         if isinstance(key, Mapping):
             return settle(lambda: self._put_many(key, confirmed))
@@ -87,21 +123,29 @@ class AsyncKV:
         if encoded:
             self._store.transaction_sync(write)
 
-    def delete(self, key: str | Iterable[str], confirmed: bool) -> Pending[bool] | Pending[int]:
+    def delete(
+        self, key: str | Iterable[str], confirmed: bool, concurrent: bool = False
+    ) -> Pending[bool] | Pending[int]:
         """Whether the entry existed, or how many did (ST-4)."""
         if isinstance(key, str):
             return settle(lambda: self._kv.delete(key, confirmed))
         return settle(lambda: sum(self._kv.delete(one, confirmed) for one in self._checked("delete", key)))
 
-    def list(self, **bounds: Any) -> Pending[dict[str, Any]]:
+    def list(self, *, concurrent: bool = False, no_cache: bool = False, **bounds: Any) -> Pending[dict[str, Any]]:
         """All entries of a range (ST-5)."""
         return settle(lambda: {key: decode_cbor(data) for key, data in self._kv.rows(**bounds)})
+
+    def get_alarm(self, concurrent: bool = False) -> Pending[int | None]:
+        """The alarm time (AL-5)."""
+        return Pending.of(self._store.get_alarm())
+
+    def set_alarm(self, alarm_ms: int | None, confirmed: bool, concurrent: bool = False) -> Pending[None]:
+        """Set or remove the alarm (AL-1)."""
+        return settle(lambda: self._store.set_alarm(alarm_ms, confirmed))
 
     def _checked(self, operation: str, keys: Iterable[str]) -> Sequence[str]:
         some = [clean_key(key) for key in keys]
         most = self._store.limits.multi_keys
         if most is not None and len(some) > most:
-            raise StorageError(
-                f"{operation}() was called with {len(some)} keys, but takes at most {most}: split them up"
-            )
+            raise RangeError(f"Maximum number of {'pairs' if operation == 'put' else 'keys'} is {most}.")
         return some

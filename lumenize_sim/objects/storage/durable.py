@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
+    from lumenize_sim.objects.storage.legacy.disk import Disk
     from lumenize_sim.objects.storage.object_store import ObjectStore
 
 __all__ = ["Commit", "Durable"]
@@ -40,6 +41,7 @@ class Durable:
             While a store is open it may lag behind; `Store.close` and `Store.crash` bring it up to date.
         alarm_ms: the last durable alarm time, in epoch milliseconds.
         path: a database file instead of images, in WAL mode with ``synchronous=FULL``.
+        disk: the entries, on the legacy backend, which has no database.
         number: number of the last commit made.
         log: commits that are not durable yet, oldest first (OG-20).
         opened_by: the store that is open on it.
@@ -48,6 +50,7 @@ class Durable:
     image: bytes | None = None
     alarm_ms: int | None = None
     path: str | None = None
+    disk: Disk | None = None
     number: int = 0
     log: list[Commit] = attrs.field(factory=list)
     opened_by: ObjectStore | None = None

@@ -20,7 +20,15 @@ class StorageError(AppError):
 
 
 class StorageResetError(StorageError):
-    """The store is unusable from now on, and its object has to be reset (OG-13, OG-31, OG-32, LC-39)."""
+    """The store is unusable from now on, and its object has to be reset (OG-13, OG-31, OG-32, LC-39).
+
+    Attributes:
+        overloaded: the object, or its isolate, had more to do than it could (LC-37).
+    """
+
+    def __init__(self, message: str, *, overloaded: bool = False) -> None:
+        super().__init__(message)
+        self.overloaded = overloaded
 
 
 def sql_error(error: apsw.Error, refusal: str | None = None) -> StorageError:

@@ -9,6 +9,7 @@ import attrs
 
 from lumenize_sim.errors import SimulatorError
 from lumenize_sim.objects.pending import Pending
+from lumenize_sim.objects.storage.usage import Usage
 
 __all__ = ["AccessKind", "StoreHooks"]
 
@@ -17,6 +18,10 @@ AccessKind = Literal["get", "put", "delete", "list", "sql-read", "sql-write"]
 
 def _nothing() -> None:
     pass
+
+
+def _at_once(finish: Callable[[], Any], _concurrent: bool) -> Pending[Any]:
+    return Pending.of(finish())
 
 
 def _no_alarm(_alarm_ms: int | None) -> None:
@@ -41,6 +46,10 @@ class StoreHooks:
             The key is the entry's, a description of the range, or the SQL text.
         on_alarm: the alarm time has changed, in this process (AL-4).
         sync: settles when all writes up to now are durable (OG-26).
+        cold: ``cold(finish, concurrent)``: an operation has to wait for the disk (IG-5); settles with what
+            ``finish()`` returns when it has been read, in a turn that owns the lock of this one, unless ``concurrent``.
+        durable: the same for one that has to wait until what this turn has written is durable.
+        usage: ``usage(kind, amount)``: what is billed (BL-7, BL-8); ``None`` costs nothing.
         transaction: runs ``fn(txn)`` in a critical section, around a `StorageTransaction` (OG-28).
     """
 
@@ -48,4 +57,7 @@ class StoreHooks:
     access: Callable[[AccessKind, str], None] | None = None
     on_alarm: Callable[[int | None], None] = _no_alarm
     sync: Callable[[], Pending[None]] = _settled
+    cold: Callable[[Callable[[], Any], bool], Pending[Any]] = _at_once
+    durable: Callable[[Callable[[], Any], bool], Pending[Any]] = _at_once
+    usage: Usage | None = None
     transaction: Callable[[Callable[[Any], Awaitable[Any]]], Pending[Any]] = _no_transaction

@@ -47,6 +47,24 @@ def after_prefix(prefix: str) -> str | None:
     return None
 
 
+def check_bounds(start: str | None, start_after: str | None, limit: int | None) -> None:
+    """Refuse what no range can be.
+
+    Raises:
+        TypeError: both starts were given, or a limit that is not positive.
+    """
+    if start is not None and start_after is not None:
+        raise TypeError("list() cannot be called with both start and startAfter values.")
+    if limit is not None and limit <= 0:
+        raise TypeError("List limit must be positive.")
+
+
+def range_text(start: str | None, start_after: str | None, end: str | None, prefix: str | None) -> str:
+    """A range, for traces."""
+    bounds = (("start", start), ("start_after", start_after), ("end", end), ("prefix", prefix))
+    return " ".join(f"{name}={bound!r}" for name, bound in bounds if bound is not None)
+
+
 def range_query(
     *,
     start: str | None,
@@ -61,10 +79,7 @@ def range_query(
     Raises:
         TypeError: both starts were given, or a limit that is not positive.
     """
-    if start is not None and start_after is not None:
-        raise TypeError("list() cannot be called with both start and startAfter values.")
-    if limit is not None and limit <= 0:
-        raise TypeError("List limit must be positive.")
+    check_bounds(start, start_after, limit)
     where = []
     bindings: list[Any] = []
     for operator, bound in ((">=", start), (">", start_after), ("<", end)):
@@ -198,8 +213,7 @@ class SyncKV:
         )
         store = self._store
         if store.hooks.access is not None:
-            bounds = (("start", start), ("start_after", start_after), ("end", end), ("prefix", prefix))
-            store.hooks.access("list", " ".join(f"{name}={bound!r}" for name, bound in bounds if bound is not None))
+            store.hooks.access("list", range_text(start, start_after, end, prefix))
         if store.database.find_table() is None:
             return iter(())
         try:

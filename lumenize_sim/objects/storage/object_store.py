@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from lumenize_sim.errors import SimulatorError
 from lumenize_sim.objects.storage.durable import Durable
@@ -23,10 +24,13 @@ class ObjectStore(ABC):
         confirmed: a confirmed write is among it, so that outputs from now on wait for it (OG-25).
         broken: what every call raises after a crash, a failed flush, or the end (OG-13).
         alarm_ms: the alarm time in this process, in epoch milliseconds (AL-1).
+        flush_retries: how often a flush that has lost its connection is tried again (OG-11).
         armed: the alarm handler runs, and no alarm was set during it: ``get_alarm`` hides the time (AL-5).
     """
 
     __slots__ = ("alarm_ms", "armed", "broken", "confirmed", "dirty", "durable", "hooks", "limits")
+
+    flush_retries: ClassVar[int] = 0
 
     def __init__(self, durable: Durable, hooks: StoreHooks, limits: Limits | None) -> None:
         """Opens ``durable``.
@@ -58,6 +62,27 @@ class ObjectStore(ABC):
     @abstractmethod
     def flushed(self, number: int) -> None:
         """Commits up to ``number`` are durable from now on (OG-20)."""
+
+    def next_flush(self) -> int | None:
+        """The number of the commit whose flush begins now; for the machine, after a commit and after a flush.
+
+        ``None`` where the flush before has to end first (OG-21).  On SQLite each commit has a flush of its own.
+        """
+        return self.durable.number
+
+    def settle(self) -> None:
+        """Everything that is committed is durable from now on."""
+        if self.durable.log:
+            self.flushed(self.durable.number)
+
+    @property
+    def wiping(self) -> bool:
+        """A flush is under way that removes everything in more than one step (ST-26)."""
+        return False
+
+    def tear(self, part: int, parts: int) -> None:
+        """That flush had done ``part`` of ``parts`` of its work when it was broken off."""
+        raise SimulatorError(f"{type(self).__name__} does everything in one step")
 
     @abstractmethod
     def crash(self, keep: int = 0, error: BaseException | None = None) -> None:

@@ -1,8 +1,10 @@
-"""A bound on open connections, so that an idle object costs only its image."""
+"""What the stores of one host share: a bound on open connections, so that an idle object costs only its image."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from lumenize_sim.objects.storage.legacy.cache import CacheMemory
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.storage.store import Store
@@ -19,14 +21,21 @@ class ConnectionPool:
     may be exceeded for a while.
     """
 
-    __slots__ = ("_open", "limit")
+    __slots__ = ("_memory", "_open", "limit")
 
     def __init__(self, limit: int = 64) -> None:
         self.limit = limit
         self._open: dict[Store, None] = {}
+        self._memory: CacheMemory | None = None
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def shared_memory(self, limit_bytes: int) -> CacheMemory:
+        """The memory for entries of the legacy backend, where its objects share one isolate (ST-31)."""
+        if self._memory is None:
+            self._memory = CacheMemory(limit_bytes)
+        return self._memory
 
     def used(self, store: Store) -> None:
         """``store`` has opened its connection, or committed through it."""

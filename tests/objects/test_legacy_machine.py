@@ -1,0 +1,535 @@
+"""Classes on the legacy backend: reads that wait hold the gate, and what is flushed goes together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from lumenize_sim import DurableObject, MachineOptions, World, WorldOptions
+from lumenize_sim.objects.pending import gather
+
+LOG: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty_log() -> None:
+    LOG.clear()
+
+
+class Kept(DurableObject):
+    """One of the legacy backend."""
+
+    storage_backend = "kv"
+
+    async def increment(self, concurrent: bool = False) -> int:
+        n = await self.ctx.storage.get("n", 0, allow_concurrency=concurrent)
+        await self.ctx.storage.put("n", n + 1)
+        return int(n) + 1
+
+    async def fill(self, entries: dict[str, Any]) -> None:
+        await self.ctx.storage.put(entries)
+
+    async def read(self, key: str) -> Any:
+        value = await self.ctx.storage.get(key)
+        LOG.append(f"read {key}")
+        return value
+
+    def log(self, word: str) -> None:
+        LOG.append(word)
+
+    async def read_two(self) -> None:
+        async def one(key: str) -> None:
+            await self.ctx.storage.get(key)
+            LOG.append(key)
+
+        self.ctx.wait_until(one("x"))
+        self.ctx.wait_until(one("y"))
+
+    async def wait_outside_and_read(self) -> None:
+        async def outside() -> None:
+            await trio.sleep(0.1)
+            LOG.append("f")
+
+        async def inside() -> None:
+            await self.ctx.storage.get("k")
+            LOG.append("g")
+
+        self.ctx.wait_until(outside())
+        self.ctx.wait_until(inside())
+
+    async def remove(self, *keys: str) -> int:
+        return int(await self.ctx.storage.delete(list(keys)))
+
+
+async def evicted(world: World, name: str = "a") -> None:
+    """Nothing of the object is cached any more."""
+    await world.settle()
+    world.object("D", name).evict()
+
+
+def test_concurrent_increments_lose_nothing_cold_or_warm(roams: Callable[..., Any]) -> None:
+    """LT-1, IG-5: whoever awaits a read has the gate until it has come."""
+
+    async def drive(world: World) -> None:
+        calls = [world.env.D.get_by_name("a").increment() for _ in range(4)]
+        assert sorted(await gather(*calls)) == [1, 2, 3, 4]
+        assert world.object("D", "a").storage.get("n") == 4
+
+    roams(drive, D=Kept)
+
+
+def test_reads_with_allow_concurrency_may_lose_updates(roams: Callable[..., Any]) -> None:
+    """LT-3, IG-9: both results are reachable on a cold key."""
+    seen: set[int] = set()
+
+    async def drive(world: World) -> None:
+        await gather(*[world.env.D.get_by_name("a").increment(True) for _ in range(2)])
+        seen.add(world.object("D", "a").storage.get("n"))
+
+    roams(drive, D=Kept)
+    assert seen == {1, 2}
+
+
+def test_a_cached_read_lets_nobody_in(passes: Callable[..., Any]) -> None:
+    """IG-11: what was read once, or written, is there in the same turn."""
+
+    class Warm(Kept):
+        async def chain(self) -> None:
+            await self.ctx.storage.get("k")
+            LOG.append("cold")
+            for _ in range(3):
+                await self.ctx.storage.get("k")
+                await self.ctx.storage.put("k", 1)
+                await self.ctx.storage.delete("k")
+            LOG.append("warm")
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        first, second = stub.chain(), stub.log("other")
+        await first
+        await second
+
+    passes(drive, D=Warm)
+    assert LOG == ["cold", "warm", "other"]
+
+
+def test_a_read_that_waits_delays_what_arrives_from_outside(passes: Callable[..., Any]) -> None:
+    """LT-8: the read takes 200 ms, the other await 100 ms, and is resumed after it all the same."""
+
+    async def drive(world: World) -> None:
+        world.object("D", "a").slow_next_reads(0.2)
+        await world.env.D.get_by_name("a").wait_outside_and_read()
+        await world.settle()
+
+    passes(drive, D=Kept)
+    assert LOG == ["g", "f"]
+
+
+def test_two_reads_share_the_gate_until_both_are_done(passes: Callable[..., Any]) -> None:
+    """LT-9, IG-7: 50 ms and 150 ms, and a call that arrives between them."""
+
+    async def drive(world: World) -> None:
+        world.object("D", "a").slow_next_reads(0.05, 0.15)
+        await world.env.D.get_by_name("a").read_two()
+        await world.advance(0.06)
+        call = world.env.D.get_by_name("a").log("request")
+        await world.settle()
+        await call
+
+    passes(drive, D=Kept)
+    assert LOG == ["x", "y", "request"]
+
+
+def test_those_who_wait_for_the_gate_come_in_their_order(roams: Callable[..., Any]) -> None:
+    """LT-10, IG-3."""
+
+    async def drive(world: World) -> None:
+        LOG.clear()
+        stub = world.env.D.get_by_name("a")
+        calls = [stub.read("k"), stub.log("B"), stub.log("C"), stub.log("D")]
+        await gather(*calls)
+        assert LOG == ["read k", "B", "C", "D"]
+
+    roams(drive, D=Kept)
+
+
+def test_a_read_shows_the_moment_of_its_call(passes: Callable[..., Any]) -> None:
+    """ST-7: not what is written before it completes."""
+
+    class Reader(Kept):
+        async def race(self) -> list[Any]:
+            first = self.ctx.storage.get("k")
+            self.ctx.storage.put("k", "new")
+            second = self.ctx.storage.get("k")
+            listed = self.ctx.storage.list()
+            self.ctx.storage.put("k", "newer")
+            return [await first, await second, await listed]
+
+    async def drive(world: World) -> None:
+        await world.env.D.get_by_name("a").fill({"k": "old", "l": 1})
+        await evicted(world)
+        assert await world.env.D.get_by_name("a").race() == ["old", "new", {"k": "new", "l": 1}]
+        assert world.object("D", "a").storage.get("k") == "newer"
+
+    passes(drive, D=Reader)
+
+
+def test_a_delete_of_what_is_not_cached_tells_later_whether_it_existed(passes: Callable[..., Any]) -> None:
+    """ST-4, IG-11: the flush that removes the entries finds out, and the gate is held meanwhile."""
+
+    class Remover(Kept):
+        async def both(self) -> list[Any]:
+            cold = self.ctx.storage.delete("k")
+            warm = self.ctx.storage.delete("k")
+            LOG.append(f"{cold.done} {warm.done}")
+            return [await cold, await warm]
+
+    async def drive(world: World) -> None:
+        await world.env.D.get_by_name("a").fill({"k": 1, "l": 2})
+        await evicted(world)
+        stub = world.env.D.get_by_name("a")
+        first, second = stub.both(), stub.log("other")
+        assert await first == [True, False]
+        await second
+        assert await stub.remove("l", "m") == 1
+        assert world.object("D", "a").storage.list() == {}
+
+    passes(drive, D=Remover)
+    assert LOG == ["False True", "other"]
+
+
+def test_puts_wait_above_the_limit_of_what_is_not_flushed(passes: Callable[..., Any]) -> None:
+    """ST-9: back-pressure holds the gate until the flush is over."""
+
+    class Writer(Kept):
+        async def much(self) -> None:
+            value = "x" * 130_000
+            done = [self.ctx.storage.put(f"k{n}", value).done for n in range(70)]
+            LOG.append(f"{done.index(False)}")
+            await self.ctx.storage.put("last", 1)
+            LOG.append("written")
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        first, second = stub.much(), stub.log("other")
+        await first
+        await second
+
+    passes(drive, D=Writer)
+    assert LOG == ["64", "written", "other"]
+
+
+def test_a_cache_that_overflows_resets_the_object(passes: Callable[..., Any]) -> None:
+    """LC-37: whoever does not wait fills the memory of the isolate."""
+
+    class Writer(Kept):
+        async def too_much(self) -> None:
+            for n in range(1100):
+                self.ctx.storage.put(f"k{n}", b"x" * 130_000)
+
+    async def drive(world: World) -> None:
+        with pytest.raises(Exception, match="exceeded its memory limit due to overflowing the storage cache") as caught:
+            await world.env.D.get_by_name("a").too_much()
+        assert caught.value.overloaded
+        assert caught.value.durable_object_reset
+        assert world.object("D", "a").storage.list() == {}
+
+    passes(drive, D=Writer)
+
+
+def test_turns_that_end_during_a_flush_share_the_next(passes: Callable[..., Any]) -> None:
+    """OG-21: a flush takes everything that is dirty, and begins when the one before has ended."""
+
+    async def drive(world: World) -> None:
+        view = world.object("D", "a")
+        view.slow_next_flush(1.0)
+        calls = [world.env.D.get_by_name("a").fill({f"k{n}": n}) for n in range(4)]
+        await gather(*calls)
+
+    run = passes(drive, D=Kept)
+    commits = [event.data["commit"] for event in run.trace.events if event.kind == "output-released"]
+    assert commits == [1, 2, 2, 2]
+
+
+def test_a_crash_loses_whole_flushes(passes: Callable[..., Any]) -> None:
+    """OG-20, OG-21: the second flush has not begun, so all three turns in it are gone together."""
+
+    async def drive(world: World) -> None:
+        view = world.object("D", "a")
+        stub = world.env.D.get_by_name("a")
+        await stub.fill({"k0": 0})
+        await world.settle()
+        view.slow_next_flush(5.0)
+        calls = [stub.fill({f"k{n}": n}) for n in range(1, 4)]
+        await world.advance(1.0)
+        view.crash()
+        for call in calls:
+            with pytest.raises(Exception, match="Network connection lost"):
+                await call
+        assert view.storage.list() == {"k0": 0}
+
+    passes(drive, D=Kept)
+
+
+@pytest.mark.parametrize("lost", [1, 4, 5])
+def test_a_flush_is_tried_four_times_again(passes: Callable[..., Any], lost: int) -> None:
+    """OG-11."""
+
+    async def drive(world: World) -> None:
+        call = world.env.D.get_by_name("a").fill({"k": 1})
+        if lost <= 4:
+            await call
+            assert world.object("D", "a").storage.get("k") == 1
+        else:
+            with pytest.raises(Exception, match="storage write caused object to be reset"):
+                await call
+            assert world.object("D", "a").storage.get("k") is None
+
+    run = passes(drive, plan={"D/a%lost-flush#0": lost}, D=Kept)
+    assert run.faults == {"lost-flush": 1}
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_delete_all_may_fail_half_way_and_can_be_repeated(passes: Callable[..., Any], part: int) -> None:
+    """ST-26."""
+
+    class Wiper(Kept):
+        async def wipe(self) -> None:
+            await self.ctx.storage.delete_all()
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        await stub.fill({f"k{n}": n for n in range(8)})
+        await world.settle()
+        world.object("D", "a").fail_next_flush()
+        with pytest.raises(Exception, match="storage write caused object to be reset"):
+            await stub.wipe()
+        assert list(world.object("D", "a").storage.list()) == [f"k{n}" for n in range(2 * part, 8)]
+        await world.env.D.get_by_name("a").wipe()
+        assert world.object("D", "a").storage.list() == {}
+
+    passes(drive, plan={"D/a%torn-delete-all#0": part}, D=Wiper)
+
+
+def test_only_what_goes_through_txn_is_in_a_transaction(passes: Callable[..., Any]) -> None:
+    """OG-28: ``ctx.storage`` is outside, and is not rolled back."""
+
+    class Mover(Kept):
+        async def move(self, well: bool) -> Any:
+            storage = self.ctx.storage
+
+            async def body(txn: Any) -> Any:
+                await txn.put("inside", 1)
+                await storage.put("outside", 1)
+                seen = [await txn.get("inside"), await storage.get("inside"), await txn.list(), await txn.delete("old")]
+                if not well:
+                    raise ValueError("no")
+                return seen
+
+            return await storage.transaction(body)
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        await stub.fill({"old": 0})
+        await evicted(world)
+        with pytest.raises(ValueError, match="no"):
+            await world.env.D.get_by_name("a").move(False)
+        view = world.object("D", "a")
+        assert view.storage.list() == {"old": 0, "outside": 1}
+        assert await world.env.D.get_by_name("a").move(True) == [
+            1, None, {"inside": 1, "old": 0, "outside": 1}, True,
+        ]  # fmt: skip
+        assert view.storage.list() == {"inside": 1, "outside": 1}
+
+    passes(drive, D=Mover)
+
+
+def test_nobody_else_is_served_during_a_transaction(roams: Callable[..., Any]) -> None:
+    """IG-30: it is a critical section; what it reads from the disk is waited for inside."""
+
+    class Mover(Kept):
+        async def move(self) -> None:
+            async def body(txn: Any) -> None:
+                n = await txn.get("n", 0)
+                await trio.sleep(0.01)
+                txn.put("n", n + 1)
+
+            await self.ctx.storage.transaction(body)
+
+    async def drive(world: World) -> None:
+        await gather(*[world.env.D.get_by_name("a").move() for _ in range(3)])
+        assert world.object("D", "a").storage.get("n") == 3
+
+    roams(drive, D=Mover, schedules=30)
+
+
+def test_sync_goes_on_at_once_where_nothing_is_pending(passes: Callable[..., Any]) -> None:
+    """IG-12, OG-26: on the legacy backend; else it waits without holding the gate."""
+
+    class Syncer(Kept):
+        async def twice(self) -> None:
+            await self.ctx.storage.sync()
+            LOG.append("idle")
+            self.ctx.storage.put("k", 1)
+            await self.ctx.storage.sync()
+            LOG.append("durable")
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        first, second = stub.twice(), stub.log("other")
+        await first
+        await second
+
+    passes(drive, D=Syncer)
+    assert LOG == ["idle", "other", "durable"]
+
+
+def test_the_alarm_time_is_asked_for_once(passes: Callable[..., Any]) -> None:
+    """AL-5 on the legacy backend: the first question of an instance waits, as any read does."""
+
+    class Waker(Kept):
+        async def ask(self) -> list[Any]:
+            first, second = self.ctx.storage.get_alarm(), self.ctx.storage.get_alarm()
+            LOG.append(f"{first.done} {second.done}")
+            return [await first, await second]
+
+        async def set(self, when: int) -> None:
+            await self.ctx.storage.set_alarm(when)
+
+        def alarm(self, info: Any) -> None:
+            LOG.append("alarm")
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        assert await stub.ask() == [None, None]
+        when = world.options.epoch_ms + 3_000_000
+        await stub.set(when)
+        assert await stub.ask() == [when, when]
+        await evicted(world)
+        assert await world.env.D.get_by_name("a").ask() == [when, when]
+
+    passes(drive, D=Waker)
+    assert LOG == ["False True", "True True", "False True"]
+
+
+@pytest.mark.parametrize("runtime", ["production", "workerd"])
+def test_sql_and_synchronous_calls_are_refused(passes: Callable[..., Any], runtime: Any) -> None:
+    """ST-14, OG-27, and section 11: the open-source runtime only hides them."""
+
+    class Asker(Kept):
+        async def ask(self) -> list[str]:
+            storage = self.ctx.storage
+            texts = []
+            for act in (
+                lambda: storage.kv.get("k"),
+                lambda: storage.kv.put("k", 1),
+                lambda: storage.kv.delete("k"),
+                lambda: storage.kv.list(),
+                lambda: storage.sql.exec("SELECT 1"),
+                lambda: storage.sql.database_size,
+            ):
+                with pytest.raises(Exception) as caught:
+                    act()
+                texts.append(str(caught.value))
+            if runtime == "production":
+                with pytest.raises(Exception, match=r"^Durable Object is not backed by SQL\.$"):
+                    storage.transaction_sync(lambda: None)
+                with pytest.raises(Exception, match="does not implement point-in-time recovery"):
+                    await storage.get_current_bookmark()
+            await storage.put("k", 1)
+            assert await storage.get("k") == 1
+            return texts
+
+    async def drive(world: World) -> None:
+        texts = await world.env.D.get_by_name("a").ask()
+        beginning = {
+            "production": "This Durable Object is not backed by SQLite storage, so the ",
+            "workerd": "SQL is not enabled for this Durable Object class. To enable it, change `new_classes` to ",
+        }[runtime]
+        assert all(text.startswith(beginning) for text in texts), texts
+
+    passes(drive, options=WorldOptions(runtime=runtime), D=Asker)
+
+
+def test_reads_never_wait_in_the_open_source_runtime(passes: Callable[..., Any]) -> None:
+    """Section 11: its classes of either kind are stored in SQLite, and a cold read is there at once."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        calls = [stub.read("k"), stub.log("B")]
+        await gather(*calls)
+
+    options = WorldOptions(runtime="workerd")
+    run = passes(drive, options=options, D=Kept)
+    assert not [event for event in run.trace.events if "!read" in (event.label or "")]
+
+
+def test_entries_not_used_for_a_while_have_to_be_read_again(passes: Callable[..., Any]) -> None:
+    """ST-31: by age, here of two seconds."""
+
+    class Asker(Kept):
+        async def ask(self) -> bool:
+            pending = self.ctx.storage.get("k")
+            warm = pending.done
+            await pending
+            return warm
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        assert [await stub.ask(), await stub.ask()] == [False, True]
+        await world.advance(1.9)
+        assert await stub.ask()
+        await world.advance(2.0)
+        assert not await stub.ask()
+
+    passes(drive, options=WorldOptions(objects=MachineOptions(kv_cache_stale_s=2.0)), D=Asker)
+
+
+def test_objects_of_an_isolate_may_drive_each_other_out_of_the_cache(passes: Callable[..., Any]) -> None:
+    """ST-31: with ``kv_cache_shared``; else each has its own."""
+    cold: list[bool] = []
+
+    class Asker(Kept):
+        async def ask(self) -> bool:
+            pending = self.ctx.storage.get("k")
+            warm = pending.done
+            await pending
+            return not warm
+
+    async def drive(world: World) -> None:
+        for name in ("a", "b"):
+            await world.env.D.get_by_name(name).fill({"k": "x" * 600})
+        cold.append(await world.env.D.get_by_name("a").ask())
+
+    for shared in (False, True):
+        options = MachineOptions(kv_cache_bytes=1000, kv_cache_shared=shared)
+        passes(drive, options=WorldOptions(objects=options), D=Asker)
+    assert cold == [False, True]
+
+
+def test_an_unknown_backend_is_the_authors_mistake(passes: Callable[..., Any]) -> None:
+    class Odd(DurableObject):
+        storage_backend = "disk"
+
+        def ping(self) -> None: ...
+
+    async def drive(world: World) -> None:
+        await world.env.D.get_by_name("a").ping()
+
+    with pytest.raises(Exception, match=r"Odd\.storage_backend is 'disk'; write 'sqlite', the default, or 'kv'"):
+        passes(drive, D=Odd)
+
+
+def test_slow_reads_are_faults_on_the_tape(passes: Callable[..., Any]) -> None:
+    """IG-5: how long a read takes is an event of the world, here two seconds by the plan."""
+
+    async def drive(world: World) -> None:
+        began = world.host.now_ms()
+        await world.env.D.get_by_name("a").read("k")
+        assert world.host.now_ms() - began >= 2000
+
+    run = passes(drive, plan={"D/a%slow-read#0": 3}, D=Kept)
+    assert run.faults == {"slow-read": 1}
