@@ -82,7 +82,7 @@ class Invocation:
         reply: hears the outcome, once; an error is a copy already (RPC-19).
     """
 
-    __slots__ = ("_cls", "_isolate", "_kept", "_label", "_limit", "_reply", "_seat")
+    __slots__ = ("_cls", "_held", "_isolate", "_kept", "_label", "_limit", "_reply", "_seat")
 
     def __init__(
         self,
@@ -99,6 +99,7 @@ class Invocation:
         self._label = label
         self._reply = reply
         self._kept = 1  # the response, and everything given to wait_until
+        self._held = 0  # open web sockets
         self._limit: TimerHandle | None = None
         self._isolate = PythonIsolate(
             lambda: make(WorkerContext(host, seat.owner, self._wait), env),
@@ -123,9 +124,10 @@ class Invocation:
     def _done(self, result: Outcome) -> None:
         self._seat.ended(self._label, result)
         self._reply(outcome.Error(across(result.error)) if type(result) is outcome.Error else result)
-        self._let_go()
+        self._kept -= 1
         if self._kept:
-            self._limit = self._seat.set_limit(GRACE_US, self._seat.finish)
+            self._limit = self._seat.set_limit(GRACE_US, self._overdue)
+        self._maybe_finish()
 
     def _wait(self, awaitable: Any) -> None:
         self._kept += 1
@@ -134,11 +136,24 @@ class Invocation:
     def _waited(self, result: Outcome) -> None:
         if type(result) is outcome.Error:
             self._seat.unhandled(result.error)
-        self._let_go()
-
-    def _let_go(self) -> None:
         self._kept -= 1
-        if not self._kept:
+        self._maybe_finish()
+
+    def _overdue(self) -> None:
+        self._kept = 0
+        self._maybe_finish()
+
+    def hold(self) -> None:
+        """A web socket of its own is open: it goes on until `let_go`, however long that is."""
+        self._held += 1
+
+    def let_go(self) -> None:
+        """That is closed."""
+        self._held -= 1
+        self._maybe_finish()
+
+    def _maybe_finish(self) -> None:
+        if self._kept <= 0 and not self._held:
             if self._limit is not None:
                 self._limit.cancel()
             self._seat.finish()

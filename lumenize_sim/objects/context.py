@@ -104,6 +104,36 @@ class DurableObjectState:
         """Epoch milliseconds of the last auto-response on ``ws`` (WS-21)."""
         return self._machine.sockets.get_web_socket_auto_response_timestamp(ws)
 
+    def set_hibernatable_web_socket_event_timeout(self, timeout_ms: int | None = None) -> None:
+        """Limit the handlers of hibernatable sockets to ``timeout_ms``; 0 or ``None`` for no limit (WS-17).
+
+        One that takes longer ends the instance.  Kept over hibernation.
+
+        Raises:
+            RangeError: negative, or more than seven days.
+        """
+        self._machine.sockets.set_event_timeout(timeout_ms)
+
+    def get_hibernatable_web_socket_event_timeout(self) -> int | None:
+        """That limit, in milliseconds, or ``None``."""
+        return self._machine.sockets.event_timeout_ms
+
+    def web_socket(self, url: str, protocols: Sequence[str] = ()) -> WebSocket:
+        """Open a web socket to ``url``, when the output gate lets it (3.1).
+
+        It is connecting at first; listeners for ``"open"``, ``"message"``, ``"close"`` and ``"error"`` hear the rest.
+        While it is open the object cannot hibernate, and with the instance it is gone (WS-33).
+
+        Raises:
+            SyntaxError: the URL is not one of ``ws:`` or ``wss:``.
+        """
+        self._alive()
+        if not url.startswith(("ws://", "wss://")):
+            raise SyntaxError("WebSocket Constructor: The url scheme must be ws or wss.")
+        if isinstance(protocols, str):
+            protocols = (protocols,)
+        return self._machine.frames.dial(self._incarnation, url, protocols)
+
     def now(self) -> int:
         """Epoch milliseconds, as ``Date.now()``: in production the same during a whole turn (TM-1, TM-2)."""
         return self._incarnation.clock.now_ms()

@@ -74,6 +74,7 @@ ENDINGS: Final[dict[str, Ending]] = _table(
     Ending("flush-failed", message=FLUSH_FAILED, counted=False),  # OG-10
     Ending("lock-timeout", overloaded=True, counted=False),  # OG-5
     Ending("alarm-timeout", overloaded=True),  # AL-16
+    Ending("event-timeout"),  # WS-17
     Ending("cpu-limit", message=CPU_LIMIT),  # LC-36
     Ending("memory-limit", message=MEMORY_LIMIT, overloaded=True),  # LC-37
     Ending("crash", counted=False),  # the process is gone

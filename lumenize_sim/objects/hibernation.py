@@ -14,7 +14,7 @@ import attrs
 
 from lumenize_sim.clone import RangeError
 from lumenize_sim.objects.refusal import Error
-from lumenize_sim.objects.websocket import Acceptance, Emit, SocketRecord, WebSocket
+from lumenize_sim.objects.websocket import Acceptance, SocketHome, SocketRecord, WebSocket
 
 __all__ = [
     "MAX_AUTO_RESPONSE_BYTES",
@@ -50,18 +50,22 @@ class WebSocketRequestResponsePair:
 class HibernationRegistry:
     """The hibernatable sockets of one object.
 
-    Survives hibernation and dies with a reset (1.4 of the life-cycle rules): drop it with the instance, after
-    `disconnect`.
+    Survives hibernation; a reset empties it (1.4 of the life-cycle rules): see `disconnect`.
+
+    Args:
+        home: where their frames leave.
+        newest_first: the order of `get_web_sockets` without a tag (WS-4).
 
     Attributes:
         auto_response: the pair that answers without waking the object; one per object (WS-22).
         event_timeout_ms: limit for a handler, ``None`` for none (WS-17).
     """
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, home: SocketHome, *, newest_first: bool = True) -> None:
         self.auto_response: WebSocketRequestResponsePair | None = None
         self.event_timeout_ms: int | None = None
-        self._emit = emit
+        self._home = home
+        self._newest_first = newest_first
         self._serial = 0
         # By number, which is the order of acceptance.  Dictionaries, so that removal does not cost a walk.
         self._records: dict[int, SocketRecord] = {}
@@ -92,7 +96,7 @@ class HibernationRegistry:
         record.id = self._serial
         record.tags = distinct
         record.acceptance = Acceptance.HIBERNATABLE
-        ws._emit = self._emit
+        ws.belong(self._home)
         self._records[record.id] = record
         for tag in distinct:
             self._tagged.setdefault(tag, {})[record.id] = record
@@ -102,7 +106,8 @@ class HibernationRegistry:
     def get_web_sockets(self, tag: str | None = None) -> list[WebSocket]:
         """All attached sockets: newest first, or those with ``tag``, oldest first (WS-4)."""
         if tag is None:
-            return [self.wrapper(record) for record in reversed(self._records.values())]
+            records = self._records.values()
+            return [self.wrapper(record) for record in (reversed(records) if self._newest_first else records)]
         return [self.wrapper(record) for record in self._tagged.get(tag, {}).values()]
 
     def get_tags(self, ws: WebSocket) -> list[str]:
@@ -111,6 +116,8 @@ class HibernationRegistry:
         Raises:
             Error: it is not one.
         """
+        if ws.record.acceptance is Acceptance.STANDARD:
+            raise Error("only hibernatable websockets can have tags.")
         if ws.record.acceptance is not Acceptance.HIBERNATABLE:
             raise Error("you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket.")
         return list(ws.record.tags)
@@ -123,18 +130,12 @@ class HibernationRegistry:
         """The object that stands for ``record`` in this incarnation, always the same one (WS-7)."""
         ws = self._wrappers.get(record.id)
         if ws is None:
-            ws = self._wrappers[record.id] = WebSocket(record, self._emit)
+            ws = self._wrappers[record.id] = WebSocket(record, self._home)
         return ws
 
-    def hibernate(self, emit: Emit | None = None) -> None:
-        """The incarnation is gone, the sockets are not.
-
-        Args:
-            emit: that of the next incarnation, if it is another one.
-        """
+    def hibernate(self) -> None:
+        """The incarnation is gone, the sockets are not."""
         self._wrappers.clear()
-        if emit is not None:
-            self._emit = emit
 
     def remove(self, record: SocketRecord) -> None:
         """The dispatch of its close or error event has returned: it is not listed any more (WS-5, WS-19)."""

@@ -25,7 +25,7 @@ from lumenize_sim.objects.sections import Sections
 from lumenize_sim.objects.storage import INACCESSIBLE, AccessKind, StoreHooks
 from lumenize_sim.objects.strand import Owner, Strand, strand_var
 from lumenize_sim.objects.timers import OwnerTimers, Timer
-from lumenize_sim.objects.websocket import SocketRecord, emit_var
+from lumenize_sim.objects.websocket import SocketRecord, home_var
 from lumenize_sim.objects.work import Work
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Incarnation:
         handling: handlers that have begun and not ended.
         following: turns that own the lock already: continuations of sections, and what the gate granted.
         unended: who hears how a handler ended, until the end is durable.
-        closed_sockets: to be taken off the list when the turn ends (WS-5).
+        read_sockets: whose frames have begun their first turn in this one: the record, and what it was (WS-11).
         state: ``ctx``, once the constructor has begun.
         constructed: the constructor has returned.
         stale: another instance has taken its place; what is in flight goes on without storage (LC-11).
@@ -107,7 +107,6 @@ class Incarnation:
         "_sections",
         "_sections_begun",
         "clock",
-        "closed_sockets",
         "commits",
         "constructed",
         "following",
@@ -118,6 +117,7 @@ class Incarnation:
         "machine",
         "number",
         "owner",
+        "read_sockets",
         "stale",
         "state",
         "store",
@@ -139,7 +139,7 @@ class Incarnation:
         self.inflight: dict[int, Reply] = {}
         self.following: deque[Arrival] = deque()
         self.unended: dict[int, Ended] = {}
-        self.closed_sockets: list[SocketRecord] = []
+        self.read_sockets: list[tuple[SocketRecord, str, tuple[Any, ...]]] = []
         self.handling = 0
         self.constructed = False
         self.stale = False
@@ -149,7 +149,7 @@ class Incarnation:
             machine.make_instance(self), self.owner, wrote=self._wrote, interrupt=machine.host.interrupt
         )
         self._base = copy_context()
-        self._base.run(emit_var.set, machine.sockets._emit)
+        self._base.run(home_var.set, machine.frames)
         self._calls = 0
         self._sections: Sections | None = None
         self._sections_begun = 0

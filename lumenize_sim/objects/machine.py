@@ -134,7 +134,7 @@ class ObjectMachine:
         self.durable = durable or Durable()
         self.pool = pool
         self.frames = Frames(self)
-        self.sockets = HibernationRegistry(self.frames.emit)
+        self.sockets = HibernationRegistry(self.frames, newest_first=self.options.web_sockets_newest_first is not False)
         self.calls_made: dict[str, int] = {}
         self.incarnation: Incarnation | None = None
         self.stale: list[Incarnation] = []
@@ -222,10 +222,8 @@ class ObjectMachine:
         if incarnation is None or incarnation.owner.dead:
             return False
         granted = arrival.gate.release()
-        if incarnation.closed_sockets:
-            for record in incarnation.closed_sockets:
-                self.sockets.remove(record)
-            incarnation.closed_sockets.clear()
+        if incarnation.read_sockets:
+            self.frames.turn_over(incarnation)
         if not incarnation.commits.turn_ended():
             return False
         following = incarnation.following
@@ -338,11 +336,7 @@ class ObjectMachine:
             self._let_finish(incarnation, ending)
         elif incarnation is not None:
             self._drop(incarnation, ending, error, passage.kept)
-        if not passage.kept.sockets:
-            for record in self.sockets.disconnect():
-                host.socket_cut(record)
-        else:
-            self.sockets.hibernate()
+        self.frames.instance_ended(keeps_sockets=passage.kept.sockets)
         return True
 
     def _let_finish(self, incarnation: Incarnation, ending: Ending) -> None:

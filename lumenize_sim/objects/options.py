@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import attrs
 
@@ -19,6 +19,7 @@ from lumenize_sim.errors import UsageError
 __all__ = ["EXPLORED", "FLAGS", "Explored", "MachineOptions", "Runtime"]
 
 Runtime = Literal["production", "workerd"]
+CloseReply = Literal["before", "gated", "after", "never"]
 T = TypeVar("T")
 
 
@@ -36,7 +37,9 @@ EXPLORED: Final = Explored.EXPLORED
 
 #: Compatibility flags: name to (date from which it is on, flag that turns it off again).
 FLAGS: Final[dict[str, tuple[str, str]]] = {
+    "pedantic_wpt": ("9999-12-31", "non_pedantic_wpt"),  # WS-28; on by name only
     "delete_all_deletes_alarm": ("2026-02-24", "delete_all_preserves_alarm"),  # ST-27
+    "websocket_close_reason_byte_limit": ("2026-03-03", "no_websocket_close_reason_byte_limit"),  # WS-28
     "web_socket_auto_reply_to_close": ("2026-04-07", "web_socket_manual_reply_to_close"),  # WS-16
     "enhanced_error_serialization": ("2026-04-21", "legacy_error_serialization"),  # RPC-19
     "durable_object_io_tasks_prevent_eviction": (  # LC-18
@@ -65,6 +68,12 @@ def open_to(*others: Any) -> dict[str, Any]:
 def _known_runtime(_: Any, __: Any, value: str) -> None:
     if value not in _DATES:
         raise UsageError(f"runtime {value!r} is unknown; there is: {', '.join(_DATES)}")
+
+
+def _known_reply(_: Any, __: Any, value: Any) -> None:
+    known = get_args(CloseReply)
+    if value is not EXPLORED and value not in known:
+        raise UsageError(f"web_socket_close_reply {value!r} is unknown; there is: {', '.join(known)}")
 
 
 def _date(_: Any, __: Any, value: Any) -> None:
@@ -121,6 +130,18 @@ class MachineOptions:
         kv_cache_stale_s: how long it keeps one that is not used (ST-31).
         kv_cache_shared: all such objects share that memory, as those of one isolate do, so that one can drive out
             what another has read; off, since then the order of reads at one object depends on others.
+        web_socket_close_reply: how the platform answers a peer's close frame on a hibernatable socket, where the flag
+            ``web_socket_auto_reply_to_close`` is on (WS-16): ``"before"`` the handler and past the output gate,
+            ``"gated"``: before it, through the gate, ``"after"`` its first turn, unless it has closed the socket
+            itself, or ``"never"``, as workerd does.  The order is documented nowhere.  May be explored.
+            Sockets of the standard API answer as ``"gated"`` does, in every runtime.
+        web_socket_hangs_up: the connection of a hibernatable socket ends, without a close frame, when the handler of
+            the peer's close has ended and nobody has answered (WS-16).  Not so in workerd.
+        web_sockets_newest_first: the order of ``get_web_sockets()`` without a tag (WS-4: not documented).  May be
+            explored.
+        web_socket_lost_code: what a client sees where the instance is lost with its sockets (WS-32, LC-27): 1006 is
+            the end of the connection without a close frame, any other is sent in one.
+        web_socket_max_bytes: a larger message that arrives is an error, and ends the connection with 1009 (WS-30).
     """
 
     runtime: Runtime = attrs.field(default="production", validator=_known_runtime)
@@ -140,6 +161,13 @@ class MachineOptions:
     kv_cache_bytes: int = 16 * 1024 * 1024
     kv_cache_stale_s: float = 10.0
     kv_cache_shared: bool = False
+    web_socket_close_reply: CloseReply | Explored = attrs.field(
+        default=per_runtime("before", "never"), metadata=open_to("gated", "after"), validator=_known_reply
+    )
+    web_socket_hangs_up: bool = attrs.field(default=per_runtime(True, False))
+    web_sockets_newest_first: bool | Explored = attrs.field(default=True, metadata=open_to(False))
+    web_socket_lost_code: int = 1006
+    web_socket_max_bytes: int = 32 * 1024 * 1024
 
     def flag(self, name: str) -> bool:
         """Whether the compatibility flag ``name`` (of `FLAGS`) is on, by name or by date."""

@@ -5,10 +5,8 @@ survives hibernation.  A `WebSocket` is the object that user code holds: there i
 record and incarnation, so it is identical within an incarnation and new in the next one
 (WS-7).  `lumenize_sim.objects.hibernation` keeps the records and makes the wrappers.
 
-Nothing here sends.  What user code sends leaves through ``emit(record, kind, payload)``,
-which the machine provides and puts through the output gate: ``"message"`` with text or
-bytes, ``"close"`` with ``(code, reason)`` (``None, ""`` for an empty close frame), and
-``"accept"`` with ``None`` when a socket is taken over by the standard API.
+Nothing here sends.  What user code sends leaves through the `SocketHome` of whoever runs:
+for an object that is its machine, which puts it through the output gate.
 """
 
 from __future__ import annotations
@@ -16,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 
 from lumenize_sim.clone import decode_cbor, encode_cbor
 from lumenize_sim.errors import SimulatorError
 from lumenize_sim.objects.refusal import Error, InvalidAccessError
+from lumenize_sim.objects.strand import strand_var
 
 __all__ = [
     "ABNORMAL_CODE",
@@ -32,12 +31,13 @@ __all__ = [
     "NO_STATUS_CODE",
     "TRANSITIONS",
     "Acceptance",
-    "Emit",
+    "SocketHome",
     "SocketRecord",
+    "SocketRules",
     "SocketState",
     "WebSocket",
     "WebSocketPair",
-    "emit_var",
+    "home_var",
 ]
 
 MAX_ATTACHMENT_BYTES: Final = 16_384  #: WS-8
@@ -64,6 +64,7 @@ class Acceptance(Enum):
 class SocketState(Enum):
     """Which directions of a connection are closed, seen from this end."""
 
+    CONNECTING = "connecting"  #: ``ctx.web_socket(url)`` before the answer
     OPEN = "open"
     CLOSE_SENT = "close sent"  #: own ``close()``; the peer has not answered
     CLOSE_RECEIVED = "close received"  #: the peer's close frame; own ``close()`` is still possible
@@ -72,10 +73,14 @@ class SocketState(Enum):
     RELEASED = "released"  #: an error, or the connection was cut
 
 
-_OPEN, _CLOSE_SENT, _CLOSE_RECEIVED, _LOST, _CLOSED, _RELEASED = SocketState
+_CONNECTING, _OPEN, _CLOSE_SENT, _CLOSE_RECEIVED, _LOST, _CLOSED, _RELEASED = SocketState
 
 #: All changes of state.  A close that comes twice changes nothing.
 TRANSITIONS: Final[dict[tuple[SocketState, str], SocketState]] = {
+    (_CONNECTING, "open"): _OPEN,
+    (_CONNECTING, "close"): _RELEASED,
+    (_CONNECTING, "lose"): _RELEASED,
+    (_CONNECTING, "release"): _RELEASED,
     (_OPEN, "close"): _CLOSE_SENT,
     (_OPEN, "peer close"): _CLOSE_RECEIVED,
     (_OPEN, "lose"): _LOST,
@@ -89,8 +94,8 @@ TRANSITIONS: Final[dict[tuple[SocketState, str], SocketState]] = {
     (_LOST, "release"): _RELEASED,
     (_CLOSED, "release"): _RELEASED,
 }
-#: ``ready_state`` (WS-29): 1 open, 2 closing (one direction closed), 3 closed.
-_READY: Final = {_OPEN: 1, _CLOSE_SENT: 2, _CLOSE_RECEIVED: 2, _LOST: 2, _CLOSED: 3, _RELEASED: 3}
+#: ``ready_state`` (WS-29): 0 connecting, 1 open, 2 closing (one direction closed), 3 closed.
+_READY: Final = {_CONNECTING: 0, _OPEN: 1, _CLOSE_SENT: 2, _CLOSE_RECEIVED: 2, _LOST: 2, _CLOSED: 3, _RELEASED: 3}
 #: Where frames of this end still reach somebody (WS-27).
 _WRITABLE: Final = (_OPEN, _CLOSE_RECEIVED)
 #: Where ``close()`` has been called, so that ``send()`` is a mistake worth an error (WS-26).
@@ -108,6 +113,8 @@ class SocketRecord:
         acceptance: who reads this end.
         state: which directions are closed.
         auto_response_ms: when the last auto-response was sent (WS-21).
+        close_left: a close frame of this end is on its way; it may be held back for a while after ``close()``.
+        close_heard: the event of the peer's close frame was dispatched.
     """
 
     id: int = 0
@@ -116,10 +123,12 @@ class SocketRecord:
     acceptance: Acceptance = Acceptance.NONE
     state: SocketState = SocketState.OPEN
     auto_response_ms: int | None = None
+    close_left: bool = False
+    close_heard: bool = False
 
     @property
     def ready_state(self) -> int:
-        """1 open, 2 closing, 3 closed (WS-29)."""
+        """0 connecting, 1 open, 2 closing, 3 closed (WS-29)."""
         return _READY[self.state]
 
     @property
@@ -128,7 +137,7 @@ class SocketRecord:
         return self.state in _WRITABLE
 
     def apply(self, event: str) -> bool:
-        """Something closed: ``"close"`` (own), ``"peer close"``, ``"lose"`` (no close frame) or ``"release"``.
+        """Something opened or closed: ``"open"``, ``"close"`` (own), ``"peer close"``, ``"lose"`` or ``"release"``.
 
         The machine applies the events of the network; own closes come from `WebSocket.close`.
 
@@ -142,30 +151,66 @@ class SocketRecord:
         return True
 
 
-Emit = Callable[[SocketRecord, str, Any], None]
+@attrs.frozen
+class SocketRules:
+    """What compatibility flags decide about ``close()`` (WS-28).
 
-#: The ``emit`` of the instance whose code runs.  The machine sets it for each turn, so that a pair made by user
+    Attributes:
+        strict_codes: allow 1000 and 3000 to 4999 only.
+        short_reasons: refuse reasons of more than 123 bytes.
+    """
+
+    strict_codes: bool = False
+    short_reasons: bool = True
+
+
+class SocketHome(Protocol):
+    """Where the code that uses a socket runs."""
+
+    rules: SocketRules
+
+    def emit(self, record: SocketRecord, kind: str, payload: Any) -> None:
+        """User code does something: ``"message"`` with text or bytes, ``"close"`` with ``(code, reason)`` (``None, ""``
+        for an empty close frame), or ``"accept"`` with the `WebSocket` when it is taken over by the standard API.
+        """
+        ...
+
+
+#: The home of the instance whose code runs.  The machine sets it for each turn, so that a pair made by user
 #: code knows where its frames go before it is accepted.
-emit_var: ContextVar[Emit | None] = ContextVar("lumenize_sim_socket_emit", default=None)
+home_var: ContextVar[SocketHome | None] = ContextVar("lumenize_sim_socket_home", default=None)
 
 
 class WebSocket:
     """One end of a web socket, as given to user code.
 
-    Not built by users: see `WebSocketPair` and ``ctx.get_web_sockets``.  Attributes that user code sets on it
-    are lost with the incarnation (WS-7).
+    Not built by users: see `WebSocketPair`, ``ctx.get_web_sockets``, the ``web_socket`` of a response, and
+    ``ctx.web_socket``.  Attributes that user code sets on it are lost with the incarnation (WS-7).
+
+    Attributes:
+        on_open, on_message, on_close, on_error: heard before the listeners of that kind; standard API only.
+        half_open: the runtime does not answer the peer's close frame, whatever the compatibility date (WS-16).
     """
 
-    _emit: Emit | None
+    on_open: Callable[..., Any] | None = None
+    on_message: Callable[..., Any] | None = None
+    on_close: Callable[..., Any] | None = None
+    on_error: Callable[..., Any] | None = None
+    _home: SocketHome | None
     _listeners: dict[str, list[Callable[..., Any]]]
     _peer: WebSocket | None
     _record: SocketRecord
 
-    def __init__(self, record: SocketRecord, emit: Emit | None = None) -> None:
+    def __init__(self, record: SocketRecord, home: SocketHome | None = None) -> None:
         self._record = record
-        self._emit = emit
+        self._home = home
         self._listeners = {}
         self._peer = None
+        self.half_open = False
+
+    def belong(self, home: SocketHome) -> None:
+        """Its frames leave by ``home`` from now on.  For the machine."""
+        self._home = home
 
     @property
     def record(self) -> SocketRecord:
@@ -179,39 +224,51 @@ class WebSocket:
 
     @property
     def ready_state(self) -> int:
-        """1 open, 2 closing (one direction is closed), 3 closed (WS-29)."""
+        """0 connecting, 1 open, 2 closing (one direction is closed), 3 closed (WS-29)."""
         return self._record.ready_state
 
-    def accept(self) -> None:
+    def accept(self, *, allow_half_open: bool | None = None) -> None:
         """Take this end over with the standard API: events go to listeners, and the object cannot hibernate (WS-33).
 
         Twice is as good as once.
 
+        Args:
+            allow_half_open: the runtime leaves the peer's close frame to your ``close()``, as a proxy needs it; by
+                default the compatibility date says (WS-16).
+
         Raises:
-            TypeError: it is hibernatable already, or was used in a response.
+            TypeError: it is hibernatable already, was used in a response, or has not connected yet.
         """
         record = self._record
+        if record.state is _CONNECTING:
+            raise TypeError("Websockets obtained from the 'new WebSocket()' constructor cannot call accept")
         if record.acceptance is Acceptance.STANDARD:
             return
         if record.acceptance is Acceptance.HIBERNATABLE:
-            raise TypeError("Cannot accept() WebSocket that was already accepted via `acceptWebSocket()`.")
+            raise TypeError("Can't accept() WebSocket after enabling hibernation.")
         if record.acceptance is Acceptance.COUPLED:
             raise TypeError("Can't accept() WebSocket that was already used in a response.")
         record.acceptance = Acceptance.STANDARD
-        self._send("accept", None)
+        if allow_half_open is not None:
+            self.half_open = allow_half_open
+        self._send("accept", self)
 
     def couple(self) -> WebSocket | None:
         """This end is used in a `Response`: it now belongs to whoever asked for the upgrade.  For the machine.
 
         Returns:
-            The object's end.
+            The other end, if both were made in this incarnation.
 
         Raises:
             TypeError: this end was accepted or used already.
         """
         record = self._record
+        if record.state is _CONNECTING:
+            raise TypeError("Can't return WebSocket in a Response if it was created with `new WebSocket()`")
         if record.acceptance is Acceptance.COUPLED:
             raise TypeError("Can't return WebSocket that was already used in a response.")
+        if record.acceptance is Acceptance.HIBERNATABLE:
+            raise TypeError("Can't return WebSocket in a Response after calling acceptWebSocket().")
         if record.acceptance is not Acceptance.NONE:
             raise TypeError("Can't return WebSocket in a Response after calling accept().")
         record.acceptance = Acceptance.COUPLED
@@ -232,28 +289,31 @@ class WebSocket:
         state = self._record.state
         if state in _CLOSED_HERE:
             raise TypeError("Can't call WebSocket send() after close().")
-        if state not in _WRITABLE:
+        if state not in _WRITABLE and state is not _CONNECTING:
             return
         self._require_accepted()
         self._send("message", data)
 
-    def close(self, code: int | None = None, reason: str | None = None, *, strict: bool = False) -> None:
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Begin or answer the close handshake; a second call does nothing (WS-28).
 
         Args:
             code: 1000 to 4999 without the reserved ones; ``None`` for an empty close frame, seen as 1005.
             reason: at most 123 bytes of UTF-8; needs a code.
-            strict: allow 1000 and 3000 to 4999 only.
 
         Raises:
-            InvalidAccessError: the code is not allowed, or there is a reason without code.
+            InvalidAccessError: the code is not allowed (fewer are under ``pedantic_wpt``), or there is a reason
+                without code.
             SyntaxError: the reason is too long.
             TypeError: the socket was not accepted.
         """
         # Before the state: a bad second close throws, a good one is ignored.
-        _check_close(code, reason, strict)
+        _check_close(code, reason, _PLAIN if self._home is None else self._home.rules)
         record = self._record
         if record.state in _CLOSED_HERE or record.state is _RELEASED:
+            return
+        if record.state is _CONNECTING:
+            record.apply("close")  # called off
             return
         self._require_accepted()
         writable = record.writable
@@ -282,42 +342,71 @@ class WebSocket:
         return None if data is None else decode_cbor(data)
 
     def add_event_listener(self, kind: str, listener: Callable[..., Any]) -> None:
-        """Hear ``"message"``, ``"close"`` or ``"error"``.  Standard API only: a hibernatable one calls none (WS-10)."""
-        self._listeners.setdefault(kind, []).append(listener)
+        """Hear ``"open"``, ``"message"``, ``"close"`` or ``"error"``, with one argument, the event.
+
+        Standard API only: a hibernatable socket calls none (WS-10).  The same listener twice is heard once.
+        """
+        listeners = self._listeners.setdefault(kind, [])
+        if listener not in listeners:
+            listeners.append(listener)
+
+    def remove_event_listener(self, kind: str, listener: Callable[..., Any]) -> None:
+        """Hear it no more; nothing where it was not there."""
+        listeners = self._listeners.get(kind, [])
+        if listener in listeners:
+            listeners.remove(listener)
 
     def listeners(self, kind: str) -> tuple[Callable[..., Any], ...]:
         """Whom to call for an event, in the order added.  For the machine."""
         if self._record.acceptance is Acceptance.HIBERNATABLE:
             return ()
-        return tuple(self._listeners.get(kind, ()))
+        first: Callable[..., Any] | None = getattr(self, f"on_{kind}", None)
+        added = self._listeners.get(kind, ())
+        return tuple(added) if first is None else (first, *added)
 
     def _require_accepted(self) -> None:
         if self._record.acceptance not in (Acceptance.STANDARD, Acceptance.HIBERNATABLE):
             raise TypeError(_NOT_ACCEPTED)
 
     def _send(self, kind: str, payload: Any) -> None:
-        emit = self._emit
-        if emit is None:
-            raise SimulatorError(f"a WebSocket has nowhere to send its {kind!r} to; set emit_var around the turn")
-        emit(self._record, kind, payload)
+        home = self._home
+        if home is None:
+            home = self._home = _current_home()
+        if home is None:
+            raise SimulatorError(f"a WebSocket has nowhere to send its {kind!r} to; set home_var around the turn")
+        home.emit(self._record, kind, payload)
 
     def __repr__(self) -> str:
         record = self._record
         return f"<WebSocket {record.id} {record.acceptance.value} {record.state.value}>"
 
 
-def _check_close(code: int | None, reason: str | None, strict: bool) -> None:
+_PLAIN: Final = SocketRules()
+
+
+def _current_home() -> SocketHome | None:
+    """That of the code that runs: of its instance, or of the seat of a Worker or a driver."""
+    home = home_var.get()
+    strand = strand_var.get()
+    if home is None and strand is not None:
+        home = getattr(strand.owner.seat, "frames", None)
+    return home
+
+
+def _check_close(code: int | None, reason: str | None, rules: SocketRules) -> None:
     if code is None:
         if reason is not None:
             raise InvalidAccessError("If you specify a WebSocket close reason, you must also specify a code.")
         return
-    if strict:
+    if rules.strict_codes:
         allowed = code == 1000 or 3000 <= code <= 4999
     else:
         allowed = 1000 <= code <= 4999 and code not in _RESERVED_CODES
     if not allowed:
         raise InvalidAccessError(f"Invalid WebSocket close code: {code}.")
-    if reason is not None and len(reason.encode("utf-8", "surrogatepass")) > MAX_REASON_BYTES:
+    if not rules.short_reasons or reason is None:
+        return
+    if len(reason.encode("utf-8", "surrogatepass")) > MAX_REASON_BYTES:
         raise SyntaxError(
             f"WebSocket close reason must not be longer than {MAX_REASON_BYTES} bytes when UTF-8 encoded."
         )
@@ -329,8 +418,8 @@ class WebSocketPair(Sequence[WebSocket]):
     __slots__ = ("_ends",)
 
     def __init__(self) -> None:
-        emit = emit_var.get()
-        client, server = WebSocket(SocketRecord(), emit), WebSocket(SocketRecord(), emit)
+        home = home_var.get()
+        client, server = WebSocket(SocketRecord(), home), WebSocket(SocketRecord(), home)
         client._peer, server._peer = server, client
         self._ends = (client, server)
 

@@ -23,6 +23,7 @@ from lumenize_sim.world.faults import FLUSH_KINDS, SLOW_FLUSH_S, SLOW_READ_S
 from lumenize_sim.world.randomness import generator
 
 if TYPE_CHECKING:
+    from lumenize_sim.objects.frames import Frames
     from lumenize_sim.objects.machine import ObjectMachine
     from lumenize_sim.world.world import World
 
@@ -263,12 +264,27 @@ class ObjectHostOf:
         self.world.record("end", self.name, label, data)
 
     def socket_send(self, record: Any, kind: str, payload: Any) -> None:
-        """A frame or close leaves."""
-        self.world.sockets.server_sends(record, kind, payload)
+        """A frame or close leaves, or something happens to a socket."""
+        self.world.sockets.node_does(self, record, kind, payload)
 
     def socket_cut(self, record: Any) -> None:
-        """The server end is gone."""
-        self.world.sockets.server_lost(record)
+        """The object's end is gone."""
+        self.world.sockets.node_does(self, record, "cut", None)
+
+    @property
+    def frames(self) -> Frames:
+        """Where frames arrive."""
+        return self.machine.frames
+
+    def event(self, label: str, function: Callable[[], None], *, cause: int = -1, limit_us: int = 0) -> Event:
+        """Something that arrives here over the network, not posted yet."""
+        world = self.world
+
+        def fire() -> None:
+            world.deliver(self.name, label, cause)
+            function()
+
+        return Event(label, self, fire, receiver=self.name, delay_limit_us=limit_us)
 
     def idle(self) -> None:
         """Watch how long."""

@@ -71,7 +71,7 @@ class DispatcherOf:
 class _Reply:
     """The way back of one call."""
 
-    __slots__ = ("_arrived", "_caller", "_label", "_lost", "_network", "_replied", "by", "callee")
+    __slots__ = ("_arrived", "_caller", "_label", "_lost", "_network", "_replied", "by", "callee", "place")
 
     def __init__(
         self,
@@ -91,6 +91,7 @@ class _Reply:
         self._replied = False
         self.callee = callee
         self.by = ""
+        self.place: Any = None
 
     #: What a result is kept as while the output gate holds it (RPC-6).
     snapshot = staticmethod(snapshot_outcome)
@@ -101,6 +102,8 @@ class _Reply:
         if self._replied or world.closed:
             return
         self._replied = True
+        if type(result) is outcome.Value and getattr(result.value, "web_socket", None) is not None:
+            result = world.sockets.hand_over(result, self.place)
         result = outcome.Error(disconnected()) if self._lost else snapshot_outcome(result)
         caller, label = self._caller, self._label
         cause = -1
@@ -167,6 +170,7 @@ class CallNetwork:
         if type(stub) is Stub:
             machine = world.machine(stub.binding, stub.id)
             host: Any = machine.host
+            reply.place = host
 
             def fire() -> None:
                 world.deliver(target, label, cause)
@@ -182,6 +186,7 @@ class CallNetwork:
         else:
             event = world.workers.invocation(stub.binding, label, method, args, reply, cause, self.limit_us)
             reply.callee = event.actor.name
+            reply.place = event.actor
         if stub._link is None:
             stub._link = Link()
         kernel.post_on(stub._link, event)

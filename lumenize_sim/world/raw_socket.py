@@ -12,10 +12,11 @@ from lumenize_sim.errors import UsageError
 from lumenize_sim.objects.http import Headers, Request, Response
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.websocket import ABNORMAL_CODE, NO_STATUS_CODE
-from lumenize_sim.world.connection import CLOSED, CLOSING, CONNECTING, ClientEnd, Connection
+from lumenize_sim.world.connection import CLOSED, CLOSING, CONNECTING, UP, ClientEnd, Connection
 
 if TYPE_CHECKING:
-    from lumenize_sim.world.sockets import Sockets
+    from lumenize_sim.world.seats import FreeSeat
+    from lumenize_sim.world.wires import Wires
 
 __all__ = ["RawSocket", "UpgradeRefusedError", "upgrade_request"]
 
@@ -58,9 +59,8 @@ class RawSocket(ClientEnd):
 
     waits_for_end = True
 
-    def __init__(self, sockets: Sockets, connection: Connection, url: str, *, auto_reply: bool) -> None:
-        super().__init__(sockets, connection)
-        self.name: str = connection.seat.name
+    def __init__(self, wires: Wires, connection: Connection, seat: FreeSeat, url: str, *, auto_reply: bool) -> None:
+        super().__init__(wires, connection, seat)
         self.url = url
         self.response: Response | None = None
         self.messages: list[str | bytes] = []
@@ -106,12 +106,12 @@ class RawSocket(ClientEnd):
         elif not self._said_close and self.ready_state != CLOSED:
             self._said_close = True
             self.ready_state = CLOSING
-            self._sockets.client_closes(self._connection, code, reason)
+            self._wires.close(self._connection, UP, code, reason)
 
     def terminate(self) -> None:
         """The connection dies at this end, without a close frame: closed at once, and the object hears of it."""
         if self.ready_state != CLOSED:
-            self._sockets.client_dies(self._connection)
+            self._wires.vanish(self._connection, UP)
             self._finish(ABNORMAL_CODE, "", False)
 
     def opened(self) -> Pending[RawSocket]:
@@ -135,7 +135,7 @@ class RawSocket(ClientEnd):
 
     # -- what arrives --------------------------------------------------------------------
 
-    def close_received(self, code: int | None, reason: str) -> None:
+    def close_received(self, label: str, code: int | None, reason: str) -> None:
         """The server's close frame: the connection ends when both have sent one and the server hangs up."""
         if self.ready_state == CLOSED or self.close_frame is not None:
             return
@@ -143,15 +143,15 @@ class RawSocket(ClientEnd):
         self.ready_state = CLOSING
         if self.auto_reply and not self._said_close:
             self._said_close = True
-            self._sockets.client_answers(self._connection, code, reason)
+            self._wires.answer_close(self._connection, UP, code, reason)
 
-    def ended(self) -> None:
+    def ended(self, label: str) -> None:
         """The server has hung up after both close frames."""
         if self.ready_state != CLOSED:
             assert self.close_frame is not None, "the server hangs up behind its close frame"
             self._finish(*self.close_frame, True)
 
-    def lost(self) -> None:
+    def lost(self, label: str) -> None:
         """The connection is gone; clean only if both close frames had passed."""
         if self.ready_state != CLOSED:
             if self.close_frame is not None:

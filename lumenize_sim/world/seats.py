@@ -14,6 +14,7 @@ from lumenize_sim.objects.incarnation import Incarnation
 from lumenize_sim.objects.isolate import InstanceGone
 from lumenize_sim.objects.seats import GatedSeat, UngatedSeat
 from lumenize_sim.objects.timers import OwnerTimers
+from lumenize_sim.world.seat_frames import SeatFrames
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World
@@ -36,6 +37,26 @@ class FreeSeat(UngatedSeat):
         self.receiver: str | None = None if everything else name
         self.housekeeping = OwnerTimers(self._arm_background)
         self.tasks = 0
+        self._frames: SeatFrames | None = None
+
+    # -- web sockets -------------------------------------------------------------------
+
+    @property
+    def frames(self) -> SeatFrames:
+        """Where frames arrive; made at first use, as most owners have no web socket."""
+        if self._frames is None:
+            self._frames = SeatFrames(self)
+        return self._frames
+
+    def socket_opened(self) -> None:
+        """The owner has one more web socket."""
+
+    def socket_closed(self) -> None:
+        """It has one less."""
+
+    def listener_failed(self, label: str, error: BaseException) -> None:
+        """A listener of a web socket has raised: the run has failed."""
+        self.failed(label, error)
 
     # -- turns -------------------------------------------------------------------------
 
@@ -139,6 +160,8 @@ class FreeSeat(UngatedSeat):
         self.owner.dead = True
         self.timers.drop()
         self.housekeeping.drop()
+        if self._frames is not None:
+            self._frames.drop()
 
 
 class ObjectSeat(GatedSeat):

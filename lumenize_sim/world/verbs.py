@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lumenize_sim.errors import UsageError
+from lumenize_sim.world.connection import DOWN, UP
 from lumenize_sim.world.raw_socket import RawSocket
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class NetworkVerbs:
     def partition(self, client: Any) -> None:
         """Nothing passes between ``client`` and the mesh until `heal`."""
         for connection in self._open(client):
-            self._world.kernel.hold(connection.up)
-            self._world.kernel.hold(connection.down)
+            for way in connection.ways.values():
+                self._world.kernel.hold(way.link)
             self._held.append(connection)
         self._world.count_fault("partition")
 
@@ -49,8 +50,8 @@ class NetworkVerbs:
 
     def _release(self, connection: Connection) -> None:
         self._held.remove(connection)
-        self._world.kernel.release(connection.up)
-        self._world.kernel.release(connection.down)
+        for way in connection.ways.values():
+            self._world.kernel.release(way.link)
 
     def latency(self, client: Any, seconds: float) -> None:
         """Frames of ``client`` take this long from now on, both ways; 0 undoes it."""
@@ -60,12 +61,22 @@ class NetworkVerbs:
             for end in connection.ways.values():
                 end.latency_us = round(seconds * 1_000_000)
 
+    def stall(self, client: Any) -> None:
+        """``client`` does not read: what objects send to it stays with them, and is lost with them (WS-31)."""
+        for connection in self._open(client):
+            self._world.sockets.wires.stall(connection, DOWN)
+
+    def resume(self, client: Any) -> None:
+        """``client`` reads again; what is still there arrives."""
+        for connection in self._open(client):
+            self._world.sockets.wires.resume(connection, DOWN)
+
     def disconnect(self, client: Any) -> None:
         """Cut the sockets of ``client``; it will reconnect by itself after its back-off."""
         for connection in self._open(client):
             for end in connection.ways.values():
                 end.silent = True
-            self._world.sockets.cut(connection)
+            self._world.sockets.wires.cut(connection)
         self._world.count_fault("disconnect")
 
     def reconnect(self, client: Any) -> None:
@@ -89,7 +100,7 @@ class NetworkVerbs:
 def _meant(client: Any, connection: Connection) -> bool:
     if isinstance(client, RawSocket):
         return client.connection is connection
-    return connection.seat.name == _name(client)
+    return connection.ends[UP].name == _name(client)
 
 
 def _name(client: Any) -> str:

@@ -39,7 +39,9 @@ class Workers:
         """An event that runs ``method`` on a fresh instance.  It races with nothing: its receiver is its own."""
         world = self._world
         seat = _WorkerSeat(world, f"{binding}~{label}")
-        invocation = Invocation(world.app.bindings[binding], world.host, seat, world.env_for(seat), label, reply)
+        invocation = seat.invocation = Invocation(
+            world.app.bindings[binding], world.host, seat, world.env_for(seat), label, reply
+        )
 
         def fire() -> None:
             world.deliver(seat.name, label, cause)
@@ -51,6 +53,20 @@ class Workers:
 
 class _WorkerSeat(FreeSeat):
     """Where one invocation runs (`InvocationSeat`)."""
+
+    invocation: Invocation
+
+    def socket_opened(self) -> None:
+        """The invocation goes on while it is open."""
+        self.invocation.hold()
+
+    def socket_closed(self) -> None:
+        """Unless something else holds it, it ends."""
+        self.invocation.let_go()
+
+    def listener_failed(self, label: str, error: BaseException) -> None:
+        """Logged: the run goes on."""
+        self.unhandled(error)
 
     def interrupt(self, error: BaseException) -> None:
         """See `Kernel.interrupt`."""

@@ -10,6 +10,7 @@ from typing import Any
 from lumenize_sim.objects.hibernation import HibernationRegistry
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.strand import Owner
+from lumenize_sim.objects.websocket import SocketRules
 
 
 def owner(host: FakeHost, name: str = "node") -> Owner:
@@ -184,12 +185,13 @@ class FakeCtx:
         self.owner = owner(host, name)
         self.storage = FakeStorage()
         self.wire: list[tuple[int, str, Any]] = []
-        self.registry = HibernationRegistry(lambda record, kind, payload: self._emitted(record, kind, payload))
+        self.rules = SocketRules()
+        self.registry = HibernationRegistry(self)
         self.accept_web_socket = self.registry.accept_web_socket
         self.get_web_sockets = self.registry.get_web_sockets
         self.set_web_socket_auto_response = self.registry.set_web_socket_auto_response
 
-    def _emitted(self, record: Any, kind: str, payload: Any) -> None:
+    def emit(self, record: Any, kind: str, payload: Any) -> None:
         self.wire.append((record.id, kind, payload))
 
     def sent(self, socket_id: int | None = None) -> list[str]:

@@ -367,7 +367,7 @@ def test_the_peers_close_is_heard_once_with_the_socket_still_listed(passes: Any,
         await world.settle()
         tab.socket.close(4001, "going")
         await world.settle()
-        assert [entry for entry in Room.log if entry[0] == "close"] == [("close", 4001, "going", True, 1, 2)]
+        assert [entry for entry in Room.log if entry[0] == "close"] == [("close", 4001, "going", True, 1, 3)]
         assert world.object("ROOM", "r").sockets == 0
         assert tab.closed is not None
         assert tab.closed[:2] == (4001, "going")
@@ -383,7 +383,7 @@ def test_a_close_without_code_is_1005(passes: Any, page: Any) -> None:
         await world.settle()
         tab.socket.close()
         await world.settle()
-        assert ("close", 1005, "", True, 1, 2) in Room.log
+        assert ("close", 1005, "", True, 1, 3) in Room.log
 
     passes(drive, ROOM=Room)
 
@@ -395,7 +395,7 @@ def test_a_lost_connection_is_1006(passes: Any, page: Any) -> None:
         tab = page(world, "ROOM", "r")
         await world.settle()
         world.object("ROOM", "r").hibernate()
-        world.sockets.cut(tab.connection)
+        world.sockets.wires.cut(tab.connection)
         await world.settle()
         text = "WebSocket disconnected without sending Close frame."
         assert [entry for entry in Room.log if entry[0] == "close"] == [("close", 1006, text, False, 1, 2)]

@@ -13,6 +13,7 @@ from lumenize_sim import (
     UpgradeRefusedError,
     UsageError,
     World,
+    WorldOptions,
     scenario,
     simulate,
 )
@@ -57,7 +58,7 @@ app = Mesh(bindings={"D": Echo})
 
 
 def passes(drive: Any, **options: Any) -> Any:
-    run = simulate(scenario(app)(drive), **options)
+    run = simulate(scenario(app, options=WorldOptions(**options))(drive))
     assert run.failure is None, run.outcome.message
     return run
 
@@ -121,7 +122,7 @@ def test_the_browser_closes_and_the_object_answers() -> None:
         assert ws.ready_state == 3
         assert log(world) == ((4001, "bye", True, 2),)
 
-    passes(drive)
+    passes(drive, runtime="workerd")
 
 
 def test_an_empty_close_frame_is_seen_as_1005_on_both_sides() -> None:
@@ -137,7 +138,7 @@ def test_an_empty_close_frame_is_seen_as_1005_on_both_sides() -> None:
         await world.settle()
         assert [entry[0] for entry in log(world)] == [1005, 1005]
 
-    passes(drive)
+    passes(drive, runtime="workerd")
 
 
 def test_the_object_closes_and_the_browser_answers() -> None:
@@ -175,7 +176,7 @@ def test_an_object_that_does_not_answer_leaves_the_browser_closing() -> None:
         assert (ws.close_frame, ws.close_code, ws.ready_state) == (None, None, 2)
         assert world.object("D", "o").sockets == 0
 
-    passes(drive)
+    passes(drive, runtime="workerd")
 
 
 def test_a_browser_that_dies_is_heard_of_as_1006() -> None:

@@ -44,7 +44,7 @@ def simulated() -> tuple[list[tuple[str, str, str]], dict[str, Any]]:
 
     @scenario(module.app)
     async def recorded_session(world: World) -> None:
-        world.sockets.wire = wire
+        world.sockets.wires.tapped = wire
         alice = await world.connect(module.EditorClient, sub="alice")
         alice.open("doc-1")
         await world.settle()
@@ -55,7 +55,7 @@ def simulated() -> tuple[list[tuple[str, str, str]], dict[str, Any]]:
         await world.settle()
         bob.save("doc-1", TEXTS[1])
         await world.settle()
-        world.sockets.wire = None
+        world.sockets.wires.tapped = None
         told["alice"], told["bob"] = alice.told, bob.told
         assert world.object("DOCUMENT_DO", "doc-1").storage.kv.get("subscribers") == ["alice.tab1", "bob.tab1"]
 
