@@ -6,7 +6,6 @@ from lumenize_sim.auth import extra as _extra  # first: says which extra is miss
 from lumenize_sim.auth.hooks import WS_CLOSE_CODES as WS_CLOSE_CODES
 from lumenize_sim.auth.hooks import Gatekeeper as Gatekeeper
 from lumenize_sim.auth.hooks import create_route_do_request_auth_hooks as create_route_do_request_auth_hooks
-from lumenize_sim.auth.hooks import extract_web_socket_token as extract_web_socket_token
 from lumenize_sim.auth.hooks import get_token_ttl as get_token_ttl
 from lumenize_sim.auth.hooks import verify_web_socket_token as verify_web_socket_token
 from lumenize_sim.auth.keys import KeyPair as KeyPair
@@ -28,6 +27,7 @@ from lumenize_sim.auth.tokens import verify_jwt as verify_jwt
 from lumenize_sim.auth.tokens import verify_jwt_with_rotation as verify_jwt_with_rotation
 from lumenize_sim.auth.turnstile import TurnstileResult as TurnstileResult
 from lumenize_sim.auth.turnstile import siteverify as siteverify
+from lumenize_sim.routing.keeper import extract_web_socket_token as extract_web_socket_token
 
 __all__ = [
     "WS_CLOSE_CODES",

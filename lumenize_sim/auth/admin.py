@@ -5,10 +5,11 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from lumenize_sim.auth.answers import EndpointError, json_body, json_response, origin_of, redirect, with_error
+from lumenize_sim.auth.answers import EndpointError, json_body, origin_of, redirect, with_error
 from lumenize_sim.auth.login import in_test_mode, normal_email
 from lumenize_sim.auth.subjects import Subject
 from lumenize_sim.objects.http import Request, Response
+from lumenize_sim.routing.answers import json_response
 
 if TYPE_CHECKING:
     from lumenize_sim.auth.service import LumenizeAuth

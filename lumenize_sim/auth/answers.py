@@ -8,27 +8,23 @@ from typing import Any, Final
 import httpx
 
 from lumenize_sim.objects.http import Response
+from lumenize_sim.routing.answers import error_response
 from lumenize_sim.routing.path import path_of
 
 __all__ = [
     "REFRESH_COOKIE",
     "EndpointError",
-    "bearer_token",
     "clear_cookie",
     "cookie_of",
-    "error_response",
     "json_body",
-    "json_response",
     "origin_of",
     "path_of",
     "redirect",
     "refresh_cookie",
-    "unauthorized",
     "with_error",
 ]
 
 REFRESH_COOKIE: Final = "refresh-token"
-_JSON: Final = {"Content-Type": "application/json"}
 _ATTRIBUTES: Final = "Path=/; HttpOnly; Secure; SameSite=Strict"
 
 
@@ -48,23 +44,6 @@ class EndpointError(Exception):
     def response(self) -> Response:
         """What the client hears."""
         return error_response(self.status, self.error, self.description)
-
-
-def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A body of compact JSON."""
-    return Response(status, json.dumps(value, separators=(",", ":"), ensure_ascii=False), {**_JSON, **(headers or {})})
-
-
-def error_response(status: int, error: str, description: str) -> Response:
-    """``{error, error_description}``."""
-    return json_response({"error": error, "error_description": description}, status)
-
-
-def unauthorized(error: str, description: str) -> Response:
-    """A 401 of the routing hooks, with its challenge (AU-31)."""
-    refused = error_response(401, error, description)
-    refused.headers["WWW-Authenticate"] = f'Bearer realm="Lumenize", error="{error}", error_description="{description}"'
-    return refused
 
 
 def redirect(location: str, cookie: str | None = None) -> Response:
@@ -98,13 +77,6 @@ def cookie_of(request: httpx.Request, name: str = REFRESH_COOKIE) -> str | None:
         if key == name:
             return value or None
     return None
-
-
-def bearer_token(request: httpx.Request) -> str | None:
-    """The token of ``Authorization: Bearer``, the scheme in any case; exactly two words (AU-32)."""
-    header: str = request.headers.get("Authorization", "")
-    words = header.split(" ")
-    return words[1] if len(words) == 2 and words[0].lower() == "bearer" else None
 
 
 def json_body(request: httpx.Request) -> dict[str, Any]:

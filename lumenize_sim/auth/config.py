@@ -7,12 +7,13 @@ from typing import Any, Final
 
 import attrs
 
-__all__ = ["AUTH_BINDING", "AUTH_INSTANCE", "DEFAULT_ISSUER", "AuthConfig", "auth_prefix", "expected_claims"]
+from lumenize_sim.routing.keeper import DEFAULT_ISSUER
+
+__all__ = ["AUTH_BINDING", "AUTH_INSTANCE", "AuthConfig", "auth_prefix", "expected_claims"]
 
 #: The one object of the service.
 AUTH_BINDING: Final = "LUMENIZE_AUTH"
 AUTH_INSTANCE: Final = "default"
-DEFAULT_ISSUER: Final = "https://lumenize.local"
 
 
 def auth_prefix(env: Any) -> str:

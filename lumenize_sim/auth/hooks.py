@@ -1,52 +1,39 @@
-"""Hooks for routing: who may pass, by the token that a request carries (AU-31 to AU-33, AU-36)."""
+"""Tokens at the door and behind it: hooks for routing, and the check of single messages (AU-31, AU-36)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
 import attrs
-import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from lumenize_sim.auth.answers import bearer_token, error_response, unauthorized
 from lumenize_sim.auth.config import expected_claims
 from lumenize_sim.auth.keys import public_keys
-from lumenize_sim.auth.tokens import Claims, is_admitted, parse_jwt_unsafe, verify_jwt_with_rotation
+from lumenize_sim.auth.tokens import parse_jwt_unsafe, verify_jwt_with_rotation
 from lumenize_sim.errors import AppError
-from lumenize_sim.objects.http import Request, Response
-from lumenize_sim.routing.bindings import is_do_namespace
-from lumenize_sim.routing.route import HookContext, RouteHook
+from lumenize_sim.routing.keeper import RATE_LIMITER_BINDING, AuthHooks, Claims, Keeper, Log, keeper_hooks
 
 __all__ = [
-    "RATE_LIMITER_BINDING",
     "WS_CLOSE_CODES",
-    "WS_TOKEN_PREFIX",
-    "AuthHooks",
     "Gatekeeper",
     "WebSocketTokenResult",
     "create_route_do_request_auth_hooks",
-    "extract_web_socket_token",
     "get_token_ttl",
     "verify_web_socket_token",
-    "with_bearer",
 ]
 
-RATE_LIMITER_BINDING: Final = "LUMENIZE_AUTH_RATE_LIMITER"
-WS_TOKEN_PREFIX: Final = "lmz.access-token."
 #: Codes with which a web socket is closed for reasons of authentication (AU-36).
 WS_CLOSE_CODES: Final = {"TOKEN_EXPIRED": 4401, "UNAUTHORIZED": 4403, "NO_TOKEN": 4400}
 
-Log = Callable[[str, str, str], Any]
-
 
 @attrs.frozen
-class Gatekeeper:
-    """Judges tokens.  Without I/O: signature and expiry, audience, issuer, subject, access gate, in this order (AU-31).
+class Gatekeeper(Keeper):
+    """A `Keeper` that verifies with public keys.
 
     Attributes:
-        keys: public keys, in the order in which they are tried.
+        keys: in the order in which they are tried.
         issuer, audience: what tokens must say, compared as text.
         now_ms: the clock.
     """
@@ -68,41 +55,9 @@ class Gatekeeper:
             raise AppError("No JWT public keys found in env (JWT_PUBLIC_KEY_BLUE / JWT_PUBLIC_KEY_GREEN)")
         return cls(keys, *expected_claims(env), now_ms)
 
-    def judge(self, token: str) -> Claims | Response:
-        """The claims of a token that may pass, or the refusal."""
-        claims = verify_jwt_with_rotation(token, self.keys, now_ms=self.now_ms())
-        if claims is None:
-            return unauthorized("invalid_token", "Token is invalid or expired")
-        if claims.get("aud") != self.audience:
-            return unauthorized("invalid_token", "Token audience mismatch")
-        if claims.get("iss") != self.issuer:
-            return unauthorized("invalid_token", "Token issuer mismatch")
-        sub = claims.get("sub")
-        if not isinstance(sub, str) or not sub:
-            return unauthorized("invalid_token", "Token missing subject claim")
-        if not is_admitted(claims):
-            return error_response(403, "access_denied", "Account not yet approved")
-        return claims
-
-    def token_of_request(self, request: httpx.Request) -> str | Response:
-        """The bearer token of a request, or the refusal."""
-        missing = "Missing Authorization header with Bearer token"
-        return bearer_token(request) or unauthorized("invalid_request", missing)
-
-    def token_of_upgrade(self, request: httpx.Request) -> str | Response:
-        """The token among the subprotocols of an upgrade, or the refusal."""
-        token = extract_web_socket_token(request)
-        if token:
-            return token
-        missing = "Unauthorized: Missing access token in WebSocket subprotocol"
-        return Response(401, missing, {"Content-Type": "text/plain"})
-
-
-class AuthHooks(TypedDict):
-    """``await route_do_request(request, env, **hooks)``."""
-
-    on_before_request: RouteHook
-    on_before_connect: RouteHook
+    def claims_of(self, token: str) -> Claims | None:
+        """Signed with one of the keys, and valid now (AU-2)."""
+        return verify_jwt_with_rotation(token, self.keys, now_ms=self.now_ms())
 
 
 def create_route_do_request_auth_hooks(env: Any, *, now_ms: Callable[[], int], log: Log | None = None) -> AuthHooks:
@@ -119,48 +74,12 @@ def create_route_do_request_auth_hooks(env: Any, *, now_ms: Callable[[], int], l
     Raises:
         AppError: there is no public key.
     """
-    gate = Gatekeeper.of(env, now_ms)
+    keeper = Gatekeeper.of(env, now_ms)
     limiter = env.get(RATE_LIMITER_BINDING)
     if limiter is None and log is not None:
         text = f"{RATE_LIMITER_BINDING} binding not found: nobody limits how often a subject asks"
         log("error", "auth.createRouteDORequestAuthHooks", text)
-    if is_do_namespace(limiter):
-        limiter = limiter.get_by_name("default")
-
-    async def pass_or_refuse(request: httpx.Request, token: str | Response) -> httpx.Request | httpx.Response:
-        if isinstance(token, Response):
-            return token
-        claims = gate.judge(token)
-        if isinstance(claims, Response):
-            return claims
-        if limiter is not None and not (await limiter.limit({"key": claims["sub"]})).get("success"):
-            return error_response(429, "rate_limited", "Too many requests. Please try again later.")
-        return with_bearer(request, token)
-
-    async def on_before_request(request: httpx.Request, context: HookContext) -> Any:
-        return await pass_or_refuse(request, gate.token_of_request(request))
-
-    async def on_before_connect(request: httpx.Request, context: HookContext) -> Any:
-        return await pass_or_refuse(request, gate.token_of_upgrade(request))
-
-    return {"on_before_request": on_before_request, "on_before_connect": on_before_connect}
-
-
-def with_bearer(request: httpx.Request, token: str) -> Request:
-    """A copy of ``request`` that carries ``token`` where objects look for it."""
-    copy = Request.of(request)
-    copy.headers["Authorization"] = f"Bearer {token}"
-    return copy
-
-
-def extract_web_socket_token(request: httpx.Request) -> str | None:
-    """The token among the subprotocols: ``lmz.access-token.{token}`` (AU-32)."""
-    offered: str = request.headers.get("Sec-WebSocket-Protocol", "")
-    for protocol in offered.split(","):
-        name = protocol.strip()
-        if name.startswith(WS_TOKEN_PREFIX):
-            return name[len(WS_TOKEN_PREFIX) :]
-    return None
+    return keeper_hooks(keeper, limiter)
 
 
 @attrs.frozen(kw_only=True)

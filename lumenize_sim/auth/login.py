@@ -10,7 +10,6 @@ from lumenize_sim.auth.answers import (
     clear_cookie,
     cookie_of,
     json_body,
-    json_response,
     origin_of,
     redirect,
     refresh_cookie,
@@ -18,6 +17,7 @@ from lumenize_sim.auth.answers import (
 )
 from lumenize_sim.auth.subjects import Subject
 from lumenize_sim.objects.http import Request, Response
+from lumenize_sim.routing.answers import json_response
 
 if TYPE_CHECKING:
     from lumenize_sim.auth.service import LumenizeAuth

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 import attrs
 
-from lumenize_sim.auth.config import DEFAULT_ISSUER
 from lumenize_sim.auth.keys import import_private_key
 from lumenize_sim.auth.tokens import create_jwt_payload, sign_jwt
 from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.objects.host import Host
 from lumenize_sim.objects.strand import Owner
+from lumenize_sim.routing.keeper import DEFAULT_ISSUER
 
 __all__ = ["LoginResult", "create_test_refresh_function", "login_with_magic_link"]
 

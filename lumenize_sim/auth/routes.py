@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 
 from lumenize_sim.auth.config import AUTH_BINDING, AUTH_INSTANCE, auth_prefix
-from lumenize_sim.auth.hooks import Log
 from lumenize_sim.auth.mail import SENDER_BINDING
 from lumenize_sim.auth.turnstile import Turnstile, turnstile_refusal
 from lumenize_sim.errors import UsageError
 from lumenize_sim.objects.http import Request
 from lumenize_sim.routing.cors import Cors
+from lumenize_sim.routing.keeper import Log
 from lumenize_sim.routing.path import path_of
 from lumenize_sim.routing.route import route_do_request
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 
 from lumenize_sim.auth import admin, login
-from lumenize_sim.auth.answers import EndpointError, bearer_token, cookie_of, error_response, path_of
+from lumenize_sim.auth.answers import EndpointError, cookie_of, path_of
 from lumenize_sim.auth.config import AuthConfig
 from lumenize_sim.auth.grants import GRANTS_SCHEMA, Grants
 from lumenize_sim.auth.keys import import_private_key, primary_slot, public_keys
@@ -20,6 +20,7 @@ from lumenize_sim.auth.tokens import create_jwt_payload, random_string, sign_jwt
 from lumenize_sim.errors import AppError
 from lumenize_sim.objects.context import DurableObject
 from lumenize_sim.objects.http import Request, Response
+from lumenize_sim.routing.answers import bearer_token, error_response
 
 __all__ = ["Identity", "LumenizeAuth"]
 

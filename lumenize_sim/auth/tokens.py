@@ -1,4 +1,4 @@
-"""Access tokens: claims, signature, verification (AU-1 to AU-4).
+"""Access tokens: claims, signature, verification (AU-1 to AU-3).
 
 PyJWT does the signatures and nothing else: it would judge expiry by a clock of its own.  Times are
 checked here, against the time that the caller hands in.
@@ -19,12 +19,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from jwt.api_jws import PyJWS
 
+from lumenize_sim.routing.keeper import Claims
+
 __all__ = [
     "ALGORITHM",
-    "Claims",
     "create_jwt_payload",
     "hash_string",
-    "is_admitted",
     "parse_jwt_unsafe",
     "random_string",
     "sign_jwt",
@@ -34,9 +34,6 @@ __all__ = [
 
 ALGORITHM: Final = "EdDSA"
 _JWS: Final = PyJWS(algorithms=[ALGORITHM])
-
-#: The payload of a token.
-Claims = dict[str, Any]
 
 
 def create_jwt_payload(
@@ -126,11 +123,6 @@ def parse_jwt_unsafe(token: str) -> tuple[Claims, Claims] | None:
         return None
     header, payload = (_object(_from_base64url(part)) for part in parts[:2])
     return None if header is None or payload is None else (header, payload)
-
-
-def is_admitted(claims: Mapping[str, Any]) -> bool:
-    """The gate: an administrator, or verified and approved (AU-4)."""
-    return bool(claims.get("isAdmin") or (claims.get("emailVerified") and claims.get("adminApproved")))
 
 
 def random_string(generator: random.Random, length_bytes: int = 32) -> str:

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 import attrs
 import httpx
 
-from lumenize_sim.auth.answers import EndpointError, json_body, json_response
+from lumenize_sim.auth.answers import EndpointError, json_body
+from lumenize_sim.routing.answers import json_response
 
 __all__ = ["SITEVERIFY_URL", "Turnstile", "TurnstileResult", "siteverify", "turnstile_refusal"]
 

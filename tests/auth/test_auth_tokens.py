@@ -26,8 +26,9 @@ from lumenize_sim.auth import (
     verify_jwt_with_rotation,
 )
 from lumenize_sim.auth.keys import primary_slot, public_keys
-from lumenize_sim.auth.tokens import hash_string, is_admitted, random_string
+from lumenize_sim.auth.tokens import hash_string, random_string
 from lumenize_sim.errors import AppError, UsageError
+from lumenize_sim.routing.keeper import is_admitted
 
 BLUE, GREEN, FOREIGN = (KeyPair.from_seed(seed) for seed in ("blue", "green", "foreign"))
 NOW_MS = 1_767_225_600_500
