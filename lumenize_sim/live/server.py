@@ -26,11 +26,13 @@ from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.websocket import ABNORMAL_REASON, SocketRecord
-from lumenize_sim.routing import entry
+from lumenize_sim.routing.door import Door, LocalDoor, has_keys
+from lumenize_sim.routing.route import BINDING_HEADER, INSTANCE_HEADER
 
 __all__ = ["LiveServer", "serve_app"]
 
 HANDSHAKE_TIMEOUT_S: Final = 10.0
+TOKEN_LIFE_S: Final = 24 * 3600
 GOODBYE_S: Final = 2.0  #: how long clients may take to answer the close frame of a server that stops
 GOING_AWAY: Final = 1001
 
@@ -67,12 +69,12 @@ class LiveServer:
         machines: the objects.
     """
 
-    def __init__(self, loop: Loop, app: Mesh, machines: Machines, *, secret: str) -> None:
+    def __init__(self, loop: Loop, app: Mesh, machines: Machines, door: Door) -> None:
         self.app = app
         self.url = ""
         self.machines = machines
         self._loop = loop
-        self._secret = secret
+        self._door = door
         self._connections: dict[Connection, None] = {}
         self._by_record: dict[SocketRecord, Connection] = {}
         self._early: dict[SocketRecord, list[tuple[str, Any]]] = {}
@@ -84,11 +86,9 @@ class LiveServer:
         machines.on_frame = self._frame
         machines.on_cut = self._cut
 
-    def mint(self, sub: str, *, life_s: int = entry.TOKEN_LIFE_S, claims: Mapping[str, Any] | None = None) -> str:
+    def mint(self, sub: str, *, life_s: int = TOKEN_LIFE_S, claims: Mapping[str, Any] | None = None) -> str:
         """An access token for ``sub``, accepted here for ``life_s`` seconds."""
-        return entry.mint(
-            self._secret, sub, now_s=int(time.time()), token_id=str(uuid4()), life_s=life_s, claims=claims
-        )
+        return self._door.mint(sub, now_ms=_now_ms(), token_id=str(uuid4()), life_s=life_s, claims=claims)
 
     def disconnect(self, client: str) -> int:
         """Cut every connection of one client instance (``"alice.tab1"``), without a close frame; returns how many."""
@@ -127,12 +127,13 @@ class LiveServer:
             await trio.aclose_forcefully(stream)
 
     async def _upgrade(self, request: WebSocketRequest, stream: trio.SocketStream) -> None:
-        verdict = entry.admit(self.app, self._secret, request.path, request.proposed_subprotocols, now_s=time.time())
+        offered = {"Upgrade": "websocket", "Sec-WebSocket-Protocol": ", ".join(request.proposed_subprotocols)}
+        verdict = self._door.admit(Request("GET", self.url + request.path, offered))
         if isinstance(verdict, Response):
             await _reject(request, verdict)
             return
-        binding = verdict.headers["X-Lumenize-DO-Binding-Name"]
-        client = verdict.headers["X-Lumenize-DO-Instance-Name-Or-Id"]
+        binding = verdict.headers[BINDING_HEADER]
+        client = verdict.headers[INSTANCE_HEADER]
         machine = self.machines.named(binding, client)
         self._accepted += 1
         connection = Connection(f"{client}~{self._accepted}", machine, client)
@@ -256,6 +257,19 @@ class LiveServer:
         self.machines.stop()
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def door_of(app: Mesh, secret: str | None) -> Door:
+    """The app's own door where it has keys or a login service, else one with a secret."""
+    if not has_keys(app):
+        return LocalDoor(app, secret or secrets.token_urlsafe(32), _now_ms)
+    from lumenize_sim.auth.door import KeyedDoor  # needs the extra `auth`
+
+    return KeyedDoor(app, _now_ms)
+
+
 async def _reject(request: WebSocketRequest, response: Response) -> None:
     headers = {"content-type": "text/plain;charset=UTF-8", **response.headers}
     fields = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -296,7 +310,7 @@ async def serve_app(
         machines = Machines(
             loop, LiveHost(loop), app, files, hibernate_after_s=hibernate_after_s, evict_after_s=evict_after_s
         )
-        server = LiveServer(loop, app, machines, secret=secret or secrets.token_urlsafe(32))
+        server = LiveServer(loop, app, machines, door_of(app, secret))
         bound = listeners[0].socket.getsockname()[1]
         server.url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
         machines.wake_alarms()

@@ -71,17 +71,23 @@ class Mesh:
         vars: plain values in ``env``, such as ``LUMENIZE_MESH_GRACE_PERIOD_MS`` (milliseconds).
         compat: a release of the original (``"0.26"``) whose quirks are wanted as they were; ``None`` for the mended
             behaviour.
+        main: the Worker whose ``fetch`` answers requests from outside; by default routes of the login service, and
+            objects under ``/gateway`` for those who have a token.
 
     Raises:
-        UsageError: a name is no identifier or is both binding and variable, a class is none or is a client's, or the
-            release is not known.
+        UsageError: a name is no identifier or is both binding and variable, a class is none or is a client's, the
+            release is not known, or ``main`` is no class with a ``fetch``.
     """
 
     bindings: Mapping[str, type] = attrs.field(factory=dict, converter=_bindings)
     vars: Mapping[str, Any] = attrs.field(default=None, converter=_vars)
     compat: str | None = None
+    main: type | None = None
 
     def __attrs_post_init__(self) -> None:
+        main: object = self.main
+        if main is not None and not (inspect.isclass(main) and callable(getattr(main, "fetch", None))):
+            raise UsageError(f"main={main!r} is no class with a fetch(request): give the Worker that answers requests")
         for name in self.vars:
             if name in self.bindings:
                 raise UsageError(f"{name!r} is a binding and a variable: env can have one of them, so rename one")

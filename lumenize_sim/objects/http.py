@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 
@@ -25,6 +25,7 @@ Headers = httpx.Headers
 
 _Fields = httpx.Headers | Mapping[str, str] | Iterable[tuple[str, str]] | None
 _Body = bytes | bytearray | memoryview | str | None
+_M = TypeVar("_M", "Request", "Response")
 
 #: Statuses whose responses cannot have a body.
 _NULL_BODY: Final = (101, 204, 205, 304)
@@ -72,6 +73,8 @@ class Request(httpx.Request):
         """
         if not isinstance(request, httpx.Request):
             return cls(options.pop("method", "GET"), request, **options)
+        if type(request) is cls and not options:
+            return _twin(request)
         body = request.body if isinstance(request, Request) else request.read() or None
         given: dict[str, Any] = {"headers": request.headers, "body": body, **options}
         return cls(given.pop("method", request.method), given.pop("url", request.url), **given)
@@ -135,7 +138,7 @@ class Response(httpx.Response):
     def of(cls, response: httpx.Response) -> Response:
         """A copy of ``response``, which has been read."""
         if isinstance(response, Response):
-            return cls(response.status_code, response.body, response.headers, response.web_socket)
+            return _twin(response)
         return cls(response.status_code, response.content or None, response.headers)
 
     @property
@@ -147,6 +150,14 @@ class Response(httpx.Response):
     def ok(self) -> bool:
         """Whether the status says success."""
         return self.is_success
+
+
+def _twin(message: _M) -> _M:
+    """A copy of what was checked when it was made; only its headers can be changed."""
+    twin = object.__new__(type(message))
+    twin.__dict__.update(message.__dict__)
+    twin.headers = httpx.Headers(message.headers)
+    return twin
 
 
 def crossing(value: Any) -> Request | Response | None:

@@ -11,9 +11,9 @@ from lumenize_sim.routing.cors import Cors as Cors
 from lumenize_sim.routing.cors import add_cors_headers as add_cors_headers
 from lumenize_sim.routing.cors import apply_cors_policy as apply_cors_policy
 from lumenize_sim.routing.cors import is_origin_allowed as is_origin_allowed
-from lumenize_sim.routing.entry import TOKEN_LIFE_S as TOKEN_LIFE_S
-from lumenize_sim.routing.entry import admit as admit
-from lumenize_sim.routing.entry import mint as mint
+from lumenize_sim.routing.door import Door as Door
+from lumenize_sim.routing.door import EntryWorker as EntryWorker
+from lumenize_sim.routing.door import LocalDoor as LocalDoor
 from lumenize_sim.routing.errors import MissingInstanceNameError as MissingInstanceNameError
 from lumenize_sim.routing.errors import MultipleBindingsFoundError as MultipleBindingsFoundError
 from lumenize_sim.routing.errors import RoutingError as RoutingError
@@ -23,14 +23,15 @@ from lumenize_sim.routing.route import route_agent_request as route_agent_reques
 from lumenize_sim.routing.route import route_do_request as route_do_request
 
 __all__ = [
-    "TOKEN_LIFE_S",
     "Cors",
+    "Door",
+    "EntryWorker",
     "HookContext",
+    "LocalDoor",
     "MissingInstanceNameError",
     "MultipleBindingsFoundError",
     "RoutingError",
     "add_cors_headers",
-    "admit",
     "apply_cors_policy",
     "binding_variants",
     "find_binding",
@@ -38,7 +39,6 @@ __all__ = [
     "is_do_namespace",
     "is_durable_object_id",
     "is_origin_allowed",
-    "mint",
     "parse_pathname",
     "route_agent_request",
     "route_do_request",

@@ -10,7 +10,7 @@ from lumenize_sim import LumenizeDO, Mesh, World, scenario, simulate
 from lumenize_sim.mesh import LumenizeWorker
 from lumenize_sim.mesh.tokens import mint_hs256
 from lumenize_sim.objects.http import Request, Response
-from lumenize_sim.routing import admit, mint
+from lumenize_sim.routing import LocalDoor
 
 
 class Memo(LumenizeDO):
@@ -27,11 +27,14 @@ INVALID = '{"error":"invalid_token","error_description":"Token is invalid or exp
 
 
 def asked(path: str, *tokens: str, secret: str = "k") -> Request | Response:
-    return admit(APP, secret, f"ws://mesh{path}", ["lmz", *(f"lmz.access-token.{t}" for t in tokens)], now_s=1000)
+    offered = ", ".join(["lmz", *(f"lmz.access-token.{t}" for t in tokens)])
+    request = Request("GET", f"ws://mesh{path}", {"Upgrade": "websocket", "Sec-WebSocket-Protocol": offered})
+    return LocalDoor(APP, secret, lambda: 1_000_000).admit(request)
 
 
 def token(secret: str = "k", life_s: int = 60, **claims: Any) -> str:
-    return mint(secret, "u1", now_s=1000, token_id="t", life_s=life_s, claims=claims)
+    door = LocalDoor(APP, secret, lambda: 1_000_000)
+    return door.mint("u1", now_ms=1_000_000, token_id="t", life_s=life_s, claims=claims)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,8 @@ def token(secret: str = "k", life_s: int = 60, **claims: Any) -> str:
     [
         ("MEMO_PAD/u1.t", "MEMO_PAD", "u1.t"),
         ("memo-pad/u1.t", "MEMO_PAD", "u1.t"),
-        ("MEMO_PAD/a%20b", "MEMO_PAD", "a b"),
+        ("MEMO_PAD/a%20b", "MEMO_PAD", "a%20b"),
+        ("MEMO_PAD/u1.t/and/more?x=1", "MEMO_PAD", "u1.t"),
     ],
 )
 def test_an_upgrade_reaches_the_object_that_its_path_names(segments: str, binding: str, name: str) -> None:
@@ -58,11 +62,10 @@ def test_an_upgrade_reaches_the_object_that_its_path_names(segments: str, bindin
     [
         "/",
         "/gateway",
-        "/gateway/MEMO_PAD",
         "/gateway/CLERK/a",
         "/gateway/NO/a",
         "/x/MEMO_PAD/a",
-        "/gateway/MEMO_PAD/a/b",
+        "/gatewayMEMO_PAD/a",
     ],
 )
 def test_a_path_that_names_no_object_is_not_found(path: str) -> None:
@@ -70,6 +73,14 @@ def test_a_path_that_names_no_object_is_not_found(path: str) -> None:
     refused = asked(path)
     assert isinstance(refused, Response)
     assert (refused.status, refused.text) == (404, "Not Found")
+
+
+def test_a_path_that_names_a_binding_only_is_a_bad_request() -> None:
+    """RT-4, RT-8."""
+    refused = asked("/gateway/MEMO_PAD")
+    assert isinstance(refused, Response)
+    assert refused.status == 400
+    assert refused.text.startswith("doBindingName found but doInstanceNameOrId missing.")
 
 
 @pytest.mark.parametrize(
