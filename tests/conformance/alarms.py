@@ -52,6 +52,7 @@ class Future(Alarmed):
     bindings={"D": Future},
     rules=("AL-5", "AL-11", "LT-52"),
     forbidden=lambda o: None if all(late and get is None for late, get in o["log"]) else "AL-11: too early, or AL-5",
+    exhaustive=True,
 )
 async def alarm_future(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -76,6 +77,7 @@ class Overwritten(Alarmed):
     bindings={"D": Overwritten},
     rules=("AL-1", "LT-53"),
     forbidden=lambda o: None if o == [True] else "LT-53: not one run at the second time",
+    exhaustive=True,
 )
 async def alarm_overwrite(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -100,6 +102,7 @@ class Again(Alarmed):
     bindings={"D": Again},
     rules=("AL-5", "AL-13", "AL-17", "LT-57"),
     forbidden=lambda o: None if len(o) == 3 and not any(r for r, _, _ in o) else "AL-17: the new time did not stand",
+    exhaustive=True,
 )
 async def alarm_set_in_handler(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -168,6 +171,7 @@ class FailsOnce(Alarmed):
     rules=("AL-5", "AL-22", "LC-30", "LT-56"),
     forbidden=lambda o: None if o["after"]["constructions"] == 1 else "LC-30: a throwing alarm reset the object",
     also={"RPC-1: the question may be under way until after the retry": lambda o: o["during"] == o["after"]},
+    exhaustive=True,
 )
 async def alarm_getalarm_between_retries(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -194,6 +198,7 @@ class WritesAndThrows(Alarmed):
     bindings={"D": WritesAndThrows},
     rules=("AL-21", "OG-18"),
     forbidden=lambda o: None if o[-1] == [True, "first"] else "AL-21: a write before the throw is gone",
+    exhaustive=True,
 )
 async def alarm_write_then_throw_in_handler(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -218,6 +223,7 @@ class AbortsOnce(Alarmed):
     bindings={"D": AbortsOnce},
     rules=("AL-24", "AL-26", "LT-64"),
     forbidden=lambda o: None if len(o["log"]) == 2 else "AL-26: not retried once after the abort",
+    exhaustive=True,
 )
 async def alarm_abort_in_handler(world: World) -> Any:
     await world.env.D.get_by_name("d").go()
@@ -239,6 +245,7 @@ class SetsAndAborts(Alarmed):
     bindings={"D": SetsAndAborts},
     rules=("AL-4", "LC-32"),
     forbidden=lambda o: "AL-4: an alarm of an aborted turn was kept" if o["runs"] or o["get"] else None,
+    exhaustive=True,
 )
 async def alarm_set_then_abort(world: World) -> Any:
     await settled(world.env.D.get_by_name("d").go())
@@ -263,6 +270,7 @@ class SurvivesAbort(Alarmed):
     bindings={"D": SurvivesAbort},
     rules=("AL-12", "AL-4"),
     forbidden=lambda o: None if o == 1 else "AL-4: a committed alarm was lost, or ran twice",
+    exhaustive=True,
 )
 async def alarm_set_survives_abort(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -339,6 +347,7 @@ class Overlapping(Alarmed):
     bindings={"D": Overlapping},
     rules=("AL-15", "AL-17"),
     forbidden=lambda o: None if o == ["s1", "f1", "s2", "f2"] else "AL-15: runs overlap, or one is missing",
+    exhaustive=True,
 )
 async def alarm_no_overlap(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -373,6 +382,7 @@ class HeldAlarm(Alarmed):
     bindings={"D": HeldAlarm, "E": Slow},
     rules=("AL-14", "IG-22", "IG-25"),
     forbidden=lambda o: None if o == ["bcw-end", "after", "alarm"] else "AL-14: the alarm did not wait its turn",
+    exhaustive=True,
 )
 async def alarm_held_by_bcw(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -399,6 +409,7 @@ class Woken(Alarmed):
     bindings={"D": Woken},
     rules=("AL-12", "AL-13", "LC-5", "LC-14", "LC-21", "LT-63"),
     forbidden=lambda o: None if o["rec"][0] == 2 else "AL-12: not one construction more",
+    exhaustive=True,
 )
 async def alarm_wakes_evicted(world: World) -> Any:
     first = await world.env.D.get_by_name("d").go()

@@ -228,7 +228,11 @@ def timer_held(outcome: Any) -> str | None:
 
 
 @program(
-    "gate-timer-vs-bcw-rpc-inside", bindings={"D": Timed, "E": Echo}, rules=("IG-22", "IG-25"), forbidden=timer_held
+    "gate-timer-vs-bcw-rpc-inside",
+    bindings={"D": Timed, "E": Echo},
+    rules=("IG-22", "IG-25"),
+    forbidden=timer_held,
+    exhaustive=True,
 )
 async def gate_timer_vs_bcw_rpc_inside(world: World) -> Any:
     return await world.env.D.get_by_name("d").run()
@@ -248,6 +252,7 @@ SLOW_CALL = "RPC-1: a call may be under way for a while"
     rules=("IG-21", "IG-22", "IG-24", "TM-4", "TM-5"),
     forbidden=lambda o: None if "err" in o["r"] and o["seconds"] >= 30 else "IG-24: the section ended, or too early",
     also={SLOW_CALL: lambda o: "err" in o["r"] and 30 <= o["seconds"] <= 34},
+    exhaustive=True,
 )
 async def gate_timer_vs_bcw_timer_inside(world: World) -> Any:
     began = world.now()
@@ -264,7 +269,11 @@ class TimedLater(TimedInside):
 
 
 @program(
-    "gate-later-timer-vs-bcw-timer-inside", bindings={"D": TimedLater}, rules=("IG-22", "TM-4"), forbidden=timer_held
+    "gate-later-timer-vs-bcw-timer-inside",
+    bindings={"D": TimedLater},
+    rules=("IG-22", "TM-4"),
+    forbidden=timer_held,
+    exhaustive=True,
 )
 async def gate_later_timer_vs_bcw_timer_inside(world: World) -> Any:
     return await world.env.D.get_by_name("d").run()
@@ -361,14 +370,22 @@ def fresh_works(outcome: Any) -> str | None:
 
 
 @program(
-    "gate-ctor-bcw-throws", bindings={"D": FailingSection}, rules=("IG-20", "LC-31", "RPC-8"), forbidden=fresh_works
+    "gate-ctor-bcw-throws",
+    bindings={"D": FailingSection},
+    rules=("IG-20", "LC-31", "RPC-8"),
+    forbidden=fresh_works,
+    exhaustive=True,
 )
 async def gate_ctor_bcw_throws(world: World) -> Any:
     return await first_fails(world)
 
 
 @program(
-    "gate-ctor-throws", bindings={"D": FailingConstructor}, rules=("LC-31", "LC-45", "RPC-8"), forbidden=fresh_works
+    "gate-ctor-throws",
+    bindings={"D": FailingConstructor},
+    rules=("LC-31", "LC-45", "RPC-8"),
+    forbidden=fresh_works,
+    exhaustive=True,
 )
 async def gate_ctor_throws(world: World) -> Any:
     return await first_fails(world)
@@ -404,6 +421,7 @@ class Catching(Constructed):
     bindings={"D": Catching},
     rules=("IG-20", "LT-19"),
     forbidden=lambda o: None if o["later"] == {"ok": 1} else "LT-19: an error that was caught reset the object",
+    exhaustive=True,
 )
 async def gate_bcw_catch_inside(world: World) -> Any:
     ok = await settled(world.env.D.get_by_name("d").ok())
@@ -427,6 +445,7 @@ class Hanging(Constructed):
     rules=("IG-20", "IG-21", "IG-32"),
     forbidden=lambda o: None if o["seconds"] >= 30 and "err" in o["hang"] else "IG-21: not after 30 s",
     also={SLOW_CALL: lambda o: "err" in o["hang"] and "err" in o["behind"] and 30 <= o["seconds"] <= 34},
+    exhaustive=True,
 )
 async def gate_bcw_timeout(world: World) -> Any:
     began = world.now()

@@ -226,6 +226,7 @@ def real_awaits_only(outcome: Any) -> bool:
     rules=("IG-8", "IG-10", "TM-4"),
     forbidden=lambda o: None if real_awaits_only(o) else "IG-10: interleaved at an await that ends no turn",
     also={"IG-8: timers and calls may end in any order": real_awaits_only},
+    exhaustive=True,
 )
 async def interleave_await_points(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -243,6 +244,7 @@ class FireAndForget(DurableObject):
     bindings={"A": FireAndForget, "B": Log},
     rules=("RPC-23",),
     also={SLOW_CALL: [0]},
+    exhaustive=True,
 )
 async def rpc_call_starts_without_await(world: World) -> Any:
     await world.env.A.get_by_name("a").go()
@@ -350,6 +352,7 @@ class Unhandled(Counted):
     bindings={"D": Unhandled},
     rules=("LC-30",),
     forbidden=lambda o: None if o["n"] == 1 else "LC-30: an exception reset the object",
+    exhaustive=True,
 )
 async def err_keeps_instance(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -381,6 +384,7 @@ def all_but_fresh_fail(outcome: Any) -> str | None:
     rules=("LC-32", "LC-45", "RPC-8", "LT-69"),
     forbidden=all_but_fresh_fail,
     also={SLOW_CALL: lambda o: o["slow"] == {"ok": "slow"}},
+    exhaustive=True,
 )
 async def abort_errors(world: World) -> Any:
     stub = world.env.D.get_by_name("d")

@@ -157,6 +157,7 @@ class Caller(DurableObject):
     rules=("RPC-22", "LT-70"),
     expected=[1],
     also={"RPC-14a: the caller may be gone before its call has arrived": [None]},
+    exhaustive=True,
 )
 async def seen_caller_reset(world: World) -> Any:
     await settled(world.env.A.get_by_name("a").go())
@@ -271,6 +272,7 @@ async def _error(pending: Any) -> BaseException:
     bindings={"D": Alarms},
     rules=("AL-2", "LT-54"),
     expected=[{"set": [True, 0], "runs": 1, "zero": "setAlarm() cannot be called with an alarm time <= 0"}],
+    exhaustive=True,
 )
 async def seen_alarm_past(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -349,6 +351,7 @@ class Closing(DurableObject):
             "byServer": [1005, ""],
         }
     ],
+    exhaustive=True,
 )
 async def seen_close_without_code(world: World) -> Any:
     first = await world.open_socket("D", "d1", "/a")
@@ -375,6 +378,7 @@ def overlapping(outcome: Any) -> bool:
     rules=("WS-4", "WS-11", "LT-74", "LT-90"),
     expected=[{"log": ["s1", "s2", "e1", "e2"], "order": [["c", "b", "a"], ["a", "b", "c"]]}],
     also={"WS-11: a frame may arrive after the handler before has ended": overlapping},
+    exhaustive=True,
 )
 async def seen_socket_order(world: World) -> Any:
     sockets = [await world.open_socket("D", "d", f"/{name}") for name in "abc"]

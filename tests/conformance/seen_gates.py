@@ -152,6 +152,7 @@ BUSY_RESET = (
     bindings={"D": Sections},
     rules=("IG-19", "IG-25", "IG-28"),
     expected=[["called", "a start", "a end", "after a", "b start", "b end", "after b"]],
+    exhaustive=True,
 )
 async def seen_two_sections(world: World) -> Any:
     return await world.env.D.get_by_name("d").two()
@@ -195,6 +196,7 @@ async def seen_inner_section_fails(world: World) -> Any:
     rules=("IG-20", "IG-32", "LC-45"),
     expected=[[["TypeError", "in the section", True]] * 3 + [[]]],
     also={"RPC-1: a call may be under way for a while": lambda o: o[1] == ["TypeError", "in the section", True]},
+    exhaustive=True,
 )
 async def seen_section_fails_for_all(world: World) -> Any:
     stub = world.env.D.get_by_name("d")
@@ -212,6 +214,7 @@ async def seen_section_fails_for_all(world: World) -> Any:
     rules=("IG-21", "IG-24", "RPC-12"),
     expected=[[[BUSY_RESET, True, 30], [BUSY_RESET, True, 30]]],
     also={"RPC-1: a call may be under way for a while": lambda o: all(30 <= s <= 34 for _, _, s in o)},
+    exhaustive=True,
 )
 async def seen_section_never_ends(world: World) -> Any:
     found = []
@@ -486,6 +489,7 @@ class Echo(DurableObject):
     rules=("TM-4",),
     expected=[["a", "a", "b", "b"]],
     also={"TM-4: other ready events may run between two timers": lambda o: sorted(o) == ["a", "a", "b", "b"]},
+    exhaustive=True,
 )
 async def seen_timers_and_calls(world: World) -> Any:
     stub = world.env.D.get_by_name("d")

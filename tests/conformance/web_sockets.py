@@ -74,6 +74,7 @@ class Holding(Room):
     bindings={"D": Holding},
     rules=("IG-22", "WS-11"),
     forbidden=lambda o: None if o["log"] == ["hold-end", "a", "b"] else "IG-22: a message came into the section",
+    exhaustive=True,
 )
 async def ws_bcw_holds_messages(world: World) -> Any:
     socket = await world.open_socket("D", "d")
@@ -103,17 +104,17 @@ async def client_closes(world: World) -> Any:
 NO_REPLY = ("WS-5", "WS-14", "WS-16", "WS-29", "LT-84")
 
 
-@program("ws-client-close-noreply", bindings={"D": NoReply}, rules=NO_REPLY)
+@program("ws-client-close-noreply", bindings={"D": NoReply}, rules=NO_REPLY, exhaustive=True)
 async def ws_client_close_noreply(world: World) -> Any:
     return await client_closes(world)
 
 
-@program("ws-client-close-noreply-newdate", bindings={"D": NoReply}, rules=NO_REPLY)
+@program("ws-client-close-noreply-newdate", bindings={"D": NoReply}, rules=NO_REPLY, exhaustive=True)
 async def ws_client_close_noreply_newdate(world: World) -> Any:
     return await client_closes(world)
 
 
-@program("ws-client-close-noreply-flag", bindings={"D": NoReply}, rules=NO_REPLY)
+@program("ws-client-close-noreply-flag", bindings={"D": NoReply}, rules=NO_REPLY, exhaustive=True)
 async def ws_client_close_noreply_flag(world: World) -> Any:
     return await client_closes(world)
 
@@ -129,6 +130,7 @@ class Replying(Room):
     bindings={"D": Replying},
     rules=("WS-16", "LT-84"),
     forbidden=lambda o: None if o["closeFrame"] == [4002, "srv"] else "LT-84: the handler's close() did not decide",
+    exhaustive=True,
 )
 async def ws_client_close_reply(world: World) -> Any:
     return await client_closes(world)
@@ -147,6 +149,7 @@ class Terminated(Room):
     bindings={"D": Terminated},
     rules=("WS-14", "WS-29", "LT-83"),
     forbidden=lambda o: None if len(o["log"]) == 1 else "WS-15: not told exactly once",
+    exhaustive=True,
 )
 async def ws_client_terminate(world: World) -> Any:
     socket = await world.open_socket("D", "d")
@@ -180,6 +183,7 @@ def said(error: Exception) -> str:
     bindings={"D": ServerCloses},
     rules=("WS-5", "WS-14", "WS-26", "WS-28", "WS-29"),
     forbidden=lambda o: "WS-26: sent after close()" if o["got"] else None,
+    exhaustive=True,
 )
 async def ws_server_close(world: World) -> Any:
     socket = await world.open_socket("D", "d")
@@ -211,7 +215,7 @@ class CloseArguments(Room):
         ws.send(json.dumps(found))
 
 
-@program("ws-close-arg-errors", bindings={"D": CloseArguments}, rules=("WS-28",))
+@program("ws-close-arg-errors", bindings={"D": CloseArguments}, rules=("WS-28",), exhaustive=True)
 async def ws_close_arg_errors(world: World) -> Any:
     socket = await world.open_socket("D", "d")
     socket.send("x")
@@ -245,6 +249,7 @@ def superseded(outcome: Any) -> bool:
     bindings={"D": Superseding},
     rules=("WS-5", "WS-14"),
     also={"WS-14: frames, and the end of the connection behind them, may be under way for a while": superseded},
+    exhaustive=True,
 )
 async def ws_supersede(world: World) -> Any:
     a = await world.open_socket("D", "d")
@@ -303,6 +308,7 @@ def without_source_text(outcome: Any) -> Any:
     rules=("WS-2", "WS-3", "WS-8", "WS-9", "LT-81", "LT-82"),
     translated=without_source_text,
     note="without the source text of the function that is refused",
+    exhaustive=True,
 )
 async def ws_attachment(world: World) -> Any:
     socket = await world.open_socket("D", "d")
@@ -331,6 +337,7 @@ class Early(Room):
     bindings={"D": Early},
     rules=("WS-25",),
     forbidden=lambda o: None if o == ["one", "two", "three"] else "WS-25: lost, or out of order",
+    exhaustive=True,
 )
 async def ws_send_before_101(world: World) -> Any:
     socket = await world.open_socket("D", "d")
@@ -363,6 +370,7 @@ async def aborted(world: World) -> Any:
     bindings={"D": PutSendAbort},
     rules=("LC-32", "WS-31", "WS-32"),
     forbidden=lambda o: "LC-32: an effect of the aborted turn left" if o["got"] or o["server"]["k"] else None,
+    exhaustive=True,
 )
 async def ws_put_send_abort(world: World) -> Any:
     return await aborted(world)
@@ -385,6 +393,7 @@ class SendAbortLater(Room):
             o["got"] == [] and o["closed"] == [1006, ""] and o["server"] == {"constructions": 2, "k": 1, "n": 0}
         )
     },
+    exhaustive=True,
 )
 async def ws_send_then_abort_timer(world: World) -> Any:
     return await aborted(world)
@@ -405,6 +414,7 @@ class ThrowingHandler(Room):
     bindings={"D": ThrowingHandler},
     rules=("WS-13", "LC-30", "LT-88"),
     forbidden=lambda o: None if o["got"] == ["echo 1"] else "LT-88: the socket or the instance is gone",
+    exhaustive=True,
 )
 async def ws_handler_throws(world: World) -> Any:
     socket = await world.open_socket("D", "d")
@@ -439,6 +449,7 @@ class Answered(Room):
             sorted(o["got"]) == ["got x", "pong", "pong"] and o["server"] == {"log": ["x"], "ts": [True]}
         )
     },
+    exhaustive=True,
 )
 async def ws_auto_response(world: World) -> Any:
     socket = await world.open_socket("D", "d")
@@ -467,6 +478,7 @@ class ClosedAsleep(Room):
     bindings={"D": ClosedAsleep},
     rules=("LC-14", "LC-24", "WS-5", "WS-9", "WS-18", "LT-76"),
     forbidden=lambda o: None if o["rec"][3:5] == [2, {"u": 1}] else "LT-76: not woken, or the attachment is lost",
+    exhaustive=True,
 )
 async def ws_hibernate_close_wakes(world: World) -> Any:
     socket = await world.open_socket("D", "d")
@@ -491,6 +503,7 @@ class Waiting(Room):
     bindings={"D": Waiting},
     rules=("LC-17", "TM-8", "LT-77"),
     forbidden=lambda o: None if o == [[1, 1]] else "LT-77: hibernated in spite of a pending timer",
+    exhaustive=True,
 )
 async def ws_no_hibernate_pending_timer(world: World) -> Any:
     socket = await world.open_socket("D", "d")
@@ -512,6 +525,7 @@ class Idle(Room):
     bindings={"D": Idle},
     rules=("LC-14", "LC-21"),
     forbidden=lambda o: None if o[1] == [2, 0] else "LC-21: an idle object has kept its memory",
+    exhaustive=True,
 )
 async def evict_idle(world: World) -> Any:
     first = await world.env.D.get_by_name("d").tag()
