@@ -31,8 +31,9 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING
 class LiveHost:
     """The surroundings of all nodes of one loop."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, compat: str | None = None) -> None:
         self._loop = loop
+        self.compat = compat
         self._random = random.SystemRandom()
 
     def now_ms(self) -> int:

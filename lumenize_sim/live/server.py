@@ -308,7 +308,12 @@ async def serve_app(
                 f"cannot listen on {host} port {port}: {error.strerror or error}. Choose another with --port."
             ) from None
         machines = Machines(
-            loop, LiveHost(loop), app, files, hibernate_after_s=hibernate_after_s, evict_after_s=evict_after_s
+            loop,
+            LiveHost(loop, app.compat),
+            app,
+            files,
+            hibernate_after_s=hibernate_after_s,
+            evict_after_s=evict_after_s,
         )
         server = LiveServer(loop, app, machines, door_of(app, secret))
         bound = listeners[0].socket.getsockname()[1]

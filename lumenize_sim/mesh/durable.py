@@ -13,6 +13,7 @@ from lumenize_sim.mesh.envelope import Envelope, execute_envelope, unsupported_v
 from lumenize_sim.mesh.lmz import DurableObjectLmz
 from lumenize_sim.mesh.node import MeshNode
 from lumenize_sim.mesh.services import Services
+from lumenize_sim.mesh.services.alarms import recover
 from lumenize_sim.objects.http import Request, Response
 
 __all__ = ["LumenizeDO", "identity_from_headers"]
@@ -37,7 +38,7 @@ class LumenizeDO(MeshNode):
         self.ctx = ctx
         self.env = env
         self.lmz = DurableObjectLmz(self)
-        self.svc: Any = Services(self, self.lmz._log)
+        self.svc: Services = Services(self, self.lmz._log)
 
     def on_start(self) -> Awaitable[None] | None:
         """Override to prepare the object, synchronously or not; no event is delivered before it ends (DO-1)."""
@@ -84,7 +85,8 @@ class LumenizeDO(MeshNode):
         self._after_start()
 
     def _after_start(self) -> None:
-        """For services that recover something; runs after `on_start` and not at all if that raised (DO-2)."""
+        """Recover what services left behind; runs after `on_start`, and not at all if that raised (DO-2, AL-20)."""
+        recover(self)
 
     def _execute_operation(self, envelope: Envelope) -> Any:
         """A mesh call arrived: its response, or an awaitable of it (DO-6)."""

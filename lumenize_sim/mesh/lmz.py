@@ -82,6 +82,12 @@ class LmzApi:
             )
         return context
 
+    @property
+    def compat(self) -> str | None:
+        """The release of the original whose quirks the app wants, see `Mesh`."""
+        compat: str | None = getattr(self._ctx.host, "compat", None)
+        return compat
+
     def now(self) -> int:
         """Epoch milliseconds of the host; stands still during a turn."""
         now: int = self._ctx.host.now_ms()

@@ -7,10 +7,12 @@ from typing import Any
 
 from lumenize_sim.mesh.chain import execute_operation_chain
 from lumenize_sim.mesh.continuation import OperationChain
+from lumenize_sim.mesh.decorators import mesh
 from lumenize_sim.mesh.durable import local_executor
 from lumenize_sim.mesh.envelope import Envelope, execute_envelope
 from lumenize_sim.mesh.lmz import WorkerLmz
 from lumenize_sim.mesh.node import MeshNode
+from lumenize_sim.mesh.services.broadcast import forward, pass_on
 
 __all__ = ["LumenizeWorker"]
 
@@ -36,6 +38,16 @@ class LumenizeWorker(MeshNode):
     def _execute_chain(self, chain: OperationChain) -> Any:
         """Run a chain as if it came from outside: the ``@mesh`` check is always on."""
         return execute_operation_chain(chain, self)
+
+    @mesh(name="__broadcastTier")
+    def broadcast_tier(self, targets: list[Any], remote: OperationChain, branch: int, on_result: Any = None) -> None:
+        """One Worker of the tree of ``svc.broadcast``: calls its targets, or splits them (WK-4, BC-4)."""
+        pass_on(self, targets, remote, branch, on_result)
+
+    @mesh(name="__forwardBroadcastResult")
+    def forward_broadcast_result(self, chain: OperationChain, result: Any) -> None:
+        """A call of this Worker for ``svc.broadcast`` has failed: tell the origin of the call chain (WK-4, BC-8)."""
+        forward(self.lmz, chain, result)
 
     @property
     def _local_chain_executor(self) -> Callable[..., Any]:

@@ -50,7 +50,13 @@ class SocketPort(Protocol):
 
 
 class Host(Protocol):
-    """The surroundings of nodes."""
+    """The surroundings of nodes.
+
+    ``compat`` is a release of the original mesh whose quirks are wanted, or ``None``.
+    """
+
+    @property
+    def compat(self) -> str | None: ...
 
     def now_ms(self) -> int:
         """Epoch milliseconds; does not move during a turn (TM-1)."""

@@ -38,6 +38,7 @@ class SimHost:
         self._epoch_ms = world.options.epoch_ms
         self._generators: dict[Owner, random.Random] = {}
         self._names: dict[str, int] = {}
+        self.compat = world.app.compat
 
     def now_ms(self) -> int:
         """Epoch milliseconds of virtual time."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import Context
+from types import SimpleNamespace
 from typing import Any
 
 import outcome
@@ -80,6 +81,7 @@ class FakeKV:
 
 class FakeStorage:
     def __init__(self) -> None:
+        self.sql = SimpleNamespace(has_table=lambda name: False)
         self.kv = FakeKV()
 
 

@@ -177,6 +177,15 @@ class SqlStorage:
             connection.explosive = connection.explosive or plan.explosive
         return SqlCursor(store, plan, iter(rows), written)
 
+    def has_table(self, name: str) -> bool:
+        """Whether there is a table ``name``.  Opens nothing where nothing was ever written; no access to a trace."""
+        store = self._store
+        store.check()
+        if store.database.empty:
+            return False
+        found = store.connect().execute("SELECT 1 FROM sqlite_schema WHERE type='table' AND name=?", (name,)).get
+        return found is not None
+
     @property
     def database_size(self) -> int:
         """Bytes of the pages in use (ST-24)."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lumenize_sim.mesh.errors import MeshError
+
+if TYPE_CHECKING:
+    from lumenize_sim.mesh.services.alarms import Alarms
+    from lumenize_sim.mesh.services.broadcast import Broadcast
+    from lumenize_sim.mesh.services.sql import Sql
 
 __all__ = ["NadisPlugin", "Services"]
 
@@ -13,10 +18,24 @@ _factories: dict[str, Callable[[Any], Any]] = {}
 
 
 class Services:
-    """What a node's ``svc`` is: names resolved at first access, then kept."""
+    """What a node's ``svc`` is: names resolved at first access, then kept.
+
+    Services of your own are found by any name; to have them checked, annotate ``svc`` of your
+    class with a subclass of this that names them.
+
+    Attributes:
+        sql: rows of a query (SQL-1).
+        alarms: many alarms over the one native one (AL-1 …).
+        broadcast: one call to many targets (BC-1 …).
+    """
 
     __lmz_walkable__ = True
     __slots__ = ("__dict__", "_log", "_node")
+
+    if TYPE_CHECKING:
+        sql: Sql
+        alarms: Alarms
+        broadcast: Broadcast
 
     def __init__(self, node: Any, log: Callable[[str, str, dict[str, Any]], None]) -> None:
         self._node = node
@@ -45,6 +64,10 @@ class NadisPlugin:
     """
 
     __lmz_walkable__ = True
+
+    do_instance: Any
+    ctx: Any
+    svc: Services
 
     def __init__(self, do_instance: Any) -> None:
         self.do_instance = do_instance
