@@ -28,7 +28,6 @@ from lumenize_sim.mesh import (
     get_operation_chain,
     mesh,
     replace_nested_operation_markers,
-    services,
 )
 from lumenize_sim.mesh.context import (
     CallContext,
@@ -40,6 +39,7 @@ from lumenize_sim.mesh.context import (
 )
 from lumenize_sim.mesh.envelope import Envelope, Failure, Metadata, Result
 from lumenize_sim.mesh.lmz import BINDING_KEY, INSTANCE_KEY
+from lumenize_sim.mesh.services import registry
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome, Pending, gather
 from lumenize_sim.objects.strand import Owner
@@ -1084,7 +1084,7 @@ class NeedsMissing(NadisPlugin):
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "_factories", {})
+    monkeypatch.setattr(registry, "_factories", {})
     NadisPlugin.register("clock", Clock)
     NadisPlugin.register("double", lambda node: lambda x: x * 2)
     NadisPlugin.register("nothing", lambda node: None)
