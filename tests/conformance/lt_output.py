@@ -17,6 +17,10 @@ GROUP = "10.3 Output gate and durability"
 test: Callable[..., Any] = partial(lt, group=GROUP)
 
 FLUSH_FAILED = "Error: Internal error in Durable Object storage write caused object to be reset. [durableObjectReset]"
+FLUSH_TIMEOUT = (
+    "Error: Durable Object storage operation exceeded timeout which caused object to be reset. "
+    "[overloaded durableObjectReset]"
+)
 
 
 class Writer(Logging):
@@ -490,3 +494,18 @@ async def lt_42(world: World) -> Any:
 async def lt_43(world: World) -> Any:
     answer = await outcome_of(world.env.D.get_by_name("o").put_sync_and_abort())
     return [answer, await world.env.D.get_by_name("o").get()]
+
+
+@test(
+    "LT-44",
+    "OG-5",
+    bindings=D,
+    allowed=[[FLUSH_TIMEOUT, 30.0, None]],
+    options=EXACT,
+    exhaustive=True,
+    title="a flush that never ends",
+)
+async def lt_44(world: World) -> Any:
+    world.object("D", "o").slow_next_flush(1e6)
+    answer = await outcome_of(world.env.D.get_by_name("o").put())
+    return [answer, seconds(world), await world.env.D.get_by_name("o").get()]
