@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from lumenize_sim import World
-from tests.conformance.lt_parts import EPOCH_MS, EXACT, Logging, log, logged, lt, outcome_of
+from tests.conformance.lt_parts import EPOCH_MS, EXACT, Logging, log, logged, lt, outcome_of, seconds
 from tests.conformance.program import ISOLATE
 
 GROUP = "10.5 Alarms"
@@ -269,6 +269,26 @@ async def lt_60(world: World) -> Any:
     world.object("D", "o").fail_next_flush()
     await world.settle(300)
     return [len(runs()), await world.env.D.get_by_name("o").get()]
+
+
+@test(
+    "LT-60 gate",
+    "AL-17",
+    bindings=D,
+    allowed=[[1.05, None]],
+    never={"an answer did not wait for the deletion": lambda o: o[0] < 1},
+    options={**EXACT, "step_limit": 2000},
+    exhaustive=True,
+    title="the deletion of the alarm is a confirmed write",
+)
+async def lt_60_gate(world: World) -> Any:
+    """What is said after the handler waits for it."""
+    stub = world.env.D.get_by_name("o")
+    await stub.set(50)
+    world.object("D", "o").slow_next_flush(1)
+    await world.advance(0.1)
+    value = await stub.get()
+    return [seconds(world), value]
 
 
 @test(

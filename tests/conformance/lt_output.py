@@ -76,7 +76,7 @@ class Writer(Logging):
         await self.ctx.storage.put("a", 1)
         await self.ctx.storage.put("b", 2)
 
-    async def put_and_throw(self) -> None:
+    def put_and_throw(self) -> None:
         self.m = "kept"
         self.ctx.storage.put("a", 1)
         raise ValueError("E")

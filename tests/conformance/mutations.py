@@ -6,7 +6,7 @@
 
 Each mutation is one exact piece of text of the package, and what stands there instead.  It is made in a copy, in which
 the named tests run: the first of them that fails has caught it.  A mutation that nobody catches, a text that is not
-there exactly once, and a test that fails in the copy without any mutation are errors, as is a table that is not current.
+there exactly once, a test that fails in the copy without any mutation, and a table that is not current are errors.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Caught:
         line: of the text that was replaced.
         where: the function or class around it.
         by: the test that failed first; empty where none did.
+        why: what it said.
         trouble: what is wrong with the mutant itself.
     """
 
@@ -55,6 +56,7 @@ class Caught:
     line: int = 0
     where: str = ""
     by: str = ""
+    why: str = ""
     trouble: str = ""
     seconds: float = 0.0
 
@@ -64,7 +66,8 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache", ".hypothesis")
+        # With compiled files, which hold as long as a source has its time and its size.
+        ignored = shutil.ignore_patterns(".pytest_cache", ".hypothesis")
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
@@ -74,11 +77,22 @@ class Copy:
 
     def test(self, tests: Sequence[str]) -> tuple[int, str]:
         """Exit code and output of pytest, up to the first test that fails."""
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=no", "--no-header", *tests]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "--tb=short",
+            "--no-header",
+            *tests,
+        ]
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.folder),
-            "PYTHONDONTWRITEBYTECODE": "1",  # a file may be changed twice within a second
+            "PYTHONDONTWRITEBYTECODE": "1",  # what a mutant compiles to is of no use to the next
             "HYPOTHESIS_PROFILE": "ci",
         }
         try:
@@ -102,7 +116,7 @@ class Copy:
         path = self.folder / PACKAGE / mutant.file
         if not path.exists():
             return Caught(mutant, trouble=f"there is no {mutant.file}")
-        source = path.read_text(encoding="utf-8")
+        source, kept = path.read_text(encoding="utf-8"), path.stat()
         times = source.count(mutant.old)
         if times != 1:
             return Caught(mutant, trouble=f"its text is {times} times in {mutant.file}: {mutant.old!r}")
@@ -117,10 +131,13 @@ class Copy:
             return Caught(mutant, line, where, trouble=f"what it makes is no Python: {error}")
         finally:
             path.write_text(source, encoding="utf-8")
+            os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns))
         took = time.perf_counter() - began
         failed = re.search(r"^FAILED (.+?)(?: - .*)?$", output, re.MULTILINE)
         if code == 1 and failed is not None:
-            return Caught(mutant, line, where, failed[1], seconds=took)
+            said = re.findall(r"^E +(.*)$", output, re.MULTILINE)
+            told = [text for text in said if text.startswith(("came out", "must never"))]
+            return Caught(mutant, line, where, failed[1], (told or said or [""])[0], seconds=took)
         if code == 0:
             return Caught(mutant, line, where, trouble="nobody caught it", seconds=took)
         return Caught(mutant, line, where, trouble=f"pytest ended with {code}: {output.strip()[-400:]}", seconds=took)
@@ -201,8 +218,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.append(caught)
         mutant = caught.mutant
         place = f"{mutant.file}:{caught.line}"
-        verdict = f"caught by {caught.by}" if caught.by else f"ERROR: {caught.trouble}"
-        say(f"{mutant.name:44} {', '.join(mutant.rules):14} {place:42} {caught.seconds:4.1f} s  {verdict}\n")
+        verdict = f"caught by {test_name(caught.by)}" if caught.by else f"ERROR: {caught.trouble}"
+        say(f"{mutant.name:47} {', '.join(mutant.rules):13} {place:37} {caught.seconds:5.1f} s  {verdict}\n")
+        if options.only and caught.by:
+            say(f"    {caught.why}\n")
         sys.stdout.flush()
     bad = sum(not caught.by for caught in results)
     stale = False

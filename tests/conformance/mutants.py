@@ -1,0 +1,431 @@
+"""The rules that `tests.conformance.mutations` flips, one at a time: which text, what instead, who must notice."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+__all__ = ["MUTANTS", "Mutant"]
+
+
+@attrs.frozen
+class Mutant:
+    """One rule, flipped.
+
+    Attributes:
+        name: what the package does then.
+        rules: of the reference, which that breaks.
+        file: in the package.
+        old: text that stands there exactly once.
+        new: what stands there instead.
+        tests: pytest's names of those of which one must fail; as few as will do.
+    """
+
+    name: str
+    rules: tuple[str, ...]
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def litmus(program: str, runtime: str = "production") -> str:
+    """The test of one litmus program in a few schedules."""
+    where = "tests/conformance/test_conformance.py::test_nothing_comes_out_that_must_not"
+    return f"{where}[{program}-{runtime}]"
+
+
+MUTANTS: Final = (
+    # -- input gate
+    Mutant(
+        "the gate never closes: a section keeps nothing out",
+        ("IG-2", "IG-22"),
+        "objects/incarnation.py",
+        "            gate = arrival.gate = self.gate\n",
+        "            gate = self.gate\n"
+        "            while gate._inner is not None:\n"
+        "                gate = gate._inner\n"
+        "            arrival.gate = gate\n",
+        (litmus("LT-16"),),
+    ),
+    Mutant(
+        "the last waiter is granted first",
+        ("IG-3",),
+        "objects/gate.py",
+        "return gate._waiters.popleft()",
+        "return gate._waiters.pop()",
+        ("tests/objects/test_gate.py::test_waiters_are_granted_one_by_one_in_the_order_they_came",),
+    ),
+    Mutant(
+        "events are granted before sections",
+        ("IG-3", "IG-18"),
+        "objects/gate.py",
+        "        if gate._children:\n",
+        "        if gate._children and not gate._waiters:\n",
+        (litmus("LT-13"),),
+    ),
+    Mutant(
+        "a section has no timeout",
+        ("IG-21",),
+        "objects/sections.py",
+        "SECTION_TIMEOUT_S * 1_000_000\n",
+        "SECTION_TIMEOUT_S * 1_000_000_000\n",
+        (litmus("LT-20"),),
+    ),
+    Mutant(
+        "a failing section resets nothing",
+        ("IG-20",),
+        "objects/sections.py",
+        "if type(result) is outcome.Error and resets:",
+        "if type(result) is outcome.Error and not resets:",
+        (litmus("LT-18"),),
+    ),
+    Mutant(
+        "a failing transaction resets",
+        ("IG-30",),
+        "objects/sections.py",
+        "return self.block(body, resets=False)",
+        "return self.block(body)",
+        (litmus("LT-39"),),
+    ),
+    Mutant(
+        "events overtake the continuation of a section",
+        ("IG-25",),
+        "objects/sections.py",
+        "            incarnation.following.append(after)\n",
+        "            adopter._waiters.append(after)\n"
+        "            granted = adopter.release()\n"
+        "            if granted is not None:\n"
+        "                incarnation.following.append(granted)\n",
+        (litmus("LT-17"),),
+    ),
+    Mutant(
+        "sections nest without limit",
+        ("IG-27",),
+        "objects/gate.py",
+        "if gate.max_depth is not None and gate.depth >= gate.max_depth:",
+        "if gate.max_depth is not None and gate.depth > 10 * gate.max_depth:",
+        (litmus("LT-22"),),
+    ),
+    # -- output gate, commits
+    Mutant(
+        "output is not held",
+        ("OG-1", "OG-10"),
+        "objects/commits.py",
+        "self._leave(effect, number if wrote and confirmed else before)",
+        "self._leave(effect, before)",
+        (litmus("LT-25"),),
+    ),
+    Mutant(
+        "output waits for writes that come after it",
+        ("OG-9",),
+        "objects/commits.py",
+        "self._leave(effect, number if wrote and confirmed else before)",
+        "self._leave(effect, number if confirmed else before)",
+        (litmus("LT-28"),),
+    ),
+    Mutant(
+        "an unconfirmed write locks the gate",
+        ("OG-23",),
+        "objects/storage/store.py",
+        "        if confirmed:\n            for frame",
+        "        if True:\n            for frame",
+        (litmus("LT-31 slow"),),
+    ),
+    Mutant(
+        "a failed flush resets nothing",
+        ("OG-10", "LC-35"),
+        "objects/commits.py",
+        '            incarnation.machine.reset(reset_error(FLUSH_FAILED), kind="flush-failed")\n',
+        "",
+        (litmus("LT-31"),),
+    ),
+    Mutant(
+        "a lock of the output gate lasts for ever",
+        ("OG-5",),
+        "objects/output_gate.py",
+        "LOCK_TIMEOUT_S: Final = 30\n",
+        "LOCK_TIMEOUT_S: Final = 30_000_000_000\n",
+        (litmus("LT-44"),),
+    ),
+    Mutant(
+        "sync does not end the turn",
+        ("IG-12",),
+        "objects/commits.py",
+        '        pending, arrived = incarnation.wait_for("sync")\n',
+        '        return Pending.of(None)\n        pending, arrived = incarnation.wait_for("sync")\n',
+        (litmus("LT-33"),),
+    ),
+    Mutant(
+        "each asynchronous put is durable by itself",
+        ("OG-15",),
+        "objects/storage/async_kv.py",
+        "        self._kv.write(key, encode_cbor(value, stored=True), confirmed)\n",
+        "        self._kv.write(key, encode_cbor(value, stored=True), confirmed)\n"
+        "        self._store.flushed(self._store.commit() or 0)\n",
+        (litmus("LT-34"),),
+    ),
+    Mutant(
+        "the error of a method waits for the output gate",
+        ("OG-8",),
+        "objects/options.py",
+        "rpc_errors_wait: bool | Explored = attrs.field(default=False",
+        "rpc_errors_wait: bool | Explored = attrs.field(default=True",
+        (litmus("LT-40 RPC"),),
+    ),
+    # -- resets
+    Mutant(
+        "a crash keeps unflushed commits",
+        ("OG-14", "OG-20"),
+        "objects/life.py",
+        "_BREAKS = Kept()",
+        "_BREAKS = Kept(unflushed=True)",
+        (litmus("LT-25"),),
+    ),
+    Mutant(
+        "abort commits the turn",
+        ("LC-32",),
+        "objects/machine.py",
+        '        self.broken(incarnation, error, "abort")\n',
+        "        incarnation.store.flushed(incarnation.store.commit() or 0)\n"
+        '        self.broken(incarnation, error, "abort")\n',
+        (litmus("LT-42"),),
+    ),
+    Mutant(
+        "abort is an exception that can be caught",
+        ("LC-32",),
+        "objects/isolate.py",
+        "class InstanceGone(BaseException):",
+        "class InstanceGone(Exception):",
+        (litmus("LT-42"),),
+    ),
+    Mutant(
+        "a throw rolls the writes before it back",
+        ("OG-18",),
+        "objects/isolate.py",
+        "            result = context.run(function, *args)\n",
+        "            storage = self.instance.ctx.storage\n"
+        "            result = context.run(storage.transaction_sync, lambda: function(*args))\n",
+        (litmus("LT-37"),),
+    ),
+    Mutant(
+        "a throw resets",
+        ("LC-30",),
+        "objects/options.py",
+        "reset_on_throw: bool | Explored = attrs.field(default=False",
+        "reset_on_throw: bool | Explored = attrs.field(default=True",
+        (litmus("LT-88"),),
+    ),
+    Mutant(
+        "a reset keeps memory",
+        ("LC-32", "IG-20"),
+        "objects/machine.py",
+        '            after = getattr(instance, "_after_construct", None)\n',
+        '            kept: Any = self.calls_made.setdefault("memory", {})\n'
+        '            instance.__dict__.update({k: v for k, v in kept.items() if k not in ("ctx", "env")})\n'
+        '            self.calls_made["memory"] = instance.__dict__\n'
+        '            after = getattr(instance, "_after_construct", None)\n',
+        (litmus("LT-18"),),
+    ),
+    Mutant(
+        "a stub outlives the reset of what it is bound to",
+        ("RPC-8",),
+        "objects/ending.py",
+        "breaks_stubs: bool = True",
+        "breaks_stubs: bool = False",
+        (litmus("LT-69"),),
+    ),
+    Mutant(
+        "hibernation breaks stubs",
+        ("RPC-8", "LC-21"),
+        "objects/ending.py",
+        'Ending("hibernate", "hibernate", breaks_stubs=False, counted=False)',
+        'Ending("hibernate", "hibernate", counted=False)',
+        (litmus("LT-69 hibernate"),),
+    ),
+    # -- calls
+    Mutant(
+        "calls of one stub overtake each other",
+        ("RPC-1",),
+        "world/network.py",
+        "kernel.post_on(stub._link, event)",
+        "kernel.post(event)",
+        (litmus("LT-66"),),
+    ),
+    Mutant(
+        "arguments are not snapshots",
+        ("RPC-6",),
+        "world/network.py",
+        "copies = tuple(map(snapshot, args))",
+        "copies = args",
+        (litmus("LT-67"),),
+    ),
+    Mutant(
+        "what a method raises is not remote",
+        ("RPC-19", "LC-40"),
+        "objects/rpc_errors.py",
+        "    copy.remote = True  # type",
+        "    copy.removed = True  # type",
+        (litmus("LT-68"),),
+    ),
+    # -- storage
+    Mutant(
+        "two reads give one object",
+        ("ST-6",),
+        "objects/storage/kv.py",
+        "        if data is None:\n            return default\n        return decode_cbor(data)\n",
+        "        if data is None:\n            return default\n"
+        "        return decode_cbor.__dict__.setdefault(data, decode_cbor(data))\n",
+        (litmus("LT-45"),),
+    ),
+    Mutant(
+        "keys are listed in UTF-16 order",
+        ("ST-5", "ST-10"),
+        "objects/storage/async_kv.py",
+        "for key, data in self._kv.rows(**bounds)}",
+        'for key, data in sorted(self._kv.rows(**bounds), key=lambda row: row[0].encode("utf-16-be"))}',
+        (litmus("LT-46"),),
+    ),
+    Mutant(
+        "put(entries) keeps what went well",
+        ("ST-3",),
+        "objects/storage/async_kv.py",
+        "            self._store.transaction_sync(write)\n",
+        "            write()\n",
+        (litmus("LT-47"),),
+    ),
+    Mutant(
+        "deleteAll keeps the alarm",
+        ("ST-27",),
+        "objects/storage/store.py",
+        "        if alarm:\n            self.set_alarm(None, True)\n",
+        "",
+        (litmus("LT-48"),),
+    ),
+    # -- alarms
+    Mutant(
+        "one retry too many",
+        ("AL-23",),
+        "objects/alarm.py",
+        "MAX_COUNTED_RETRIES: Final = 6\n",
+        "MAX_COUNTED_RETRIES: Final = 7\n",
+        (litmus("LT-55"),),
+    ),
+    Mutant(
+        "the delay of retries is not doubled",
+        ("AL-22",),
+        "objects/alarm.py",
+        "_FIRST_DELAY_MS << min(backoff, _MAX_BACKOFF)",
+        "_FIRST_DELAY_MS",
+        (litmus("LT-55"),),
+    ),
+    Mutant(
+        "the deletion of an alarm is not confirmed",
+        ("AL-17",),
+        "objects/storage/object_store.py",
+        "        if self.armed and succeeded:\n            self.set_alarm(None, True)\n",
+        "        if self.armed and succeeded:\n            self.set_alarm(None, False)\n",
+        (litmus("LT-60 gate"),),
+    ),
+    Mutant(
+        "abort always retries the alarm",
+        ("AL-26",),
+        "objects/machine.py",
+        "self.alarms.gives_up = not retry_alarm",
+        "self.alarms.gives_up = False",
+        (litmus("LT-64"),),
+    ),
+    Mutant(
+        "an alarm's handler has a minute more",
+        ("AL-16",),
+        "objects/alarm.py",
+        "HANDLER_TIMEOUT_S: Final = 15 * 60\n",
+        "HANDLER_TIMEOUT_S: Final = 16 * 60\n",
+        (litmus("LT-65"),),
+    ),
+    # -- sockets, life cycle
+    Mutant(
+        "attachments are lost on hibernation",
+        ("WS-9",),
+        "objects/hibernation.py",
+        "        self._wrappers.clear()\n        if emit",
+        "        self._wrappers.clear()\n"
+        "        for record in self._records.values():\n            record.attachment = None\n        if emit",
+        (litmus("LT-76"),),
+    ),
+    Mutant(
+        "tags are lost on hibernation",
+        ("WS-9",),
+        "objects/hibernation.py",
+        "        self._wrappers.clear()\n        if emit",
+        "        self._wrappers.clear()\n"
+        "        for record in self._records.values():\n            record.tags = ()\n        if emit",
+        (litmus("LT-76"),),
+    ),
+    Mutant(
+        "hibernation cuts sockets",
+        ("LC-14",),
+        "objects/life.py",
+        "_SLEEPS = Kept(unflushed=True, sockets=True)",
+        "_SLEEPS = Kept(unflushed=True)",
+        (litmus("LT-76"),),
+    ),
+    Mutant(
+        "a reset keeps sockets",
+        ("WS-32",),
+        "objects/life.py",
+        "_BREAKS = Kept()",
+        "_BREAKS = Kept(sockets=True)",
+        (litmus("LT-27"),),
+    ),
+    Mutant(
+        "an object hibernates with a timer pending",
+        ("LC-17",),
+        "objects/incarnation.py",
+        "len(self.timers)",
+        "0",
+        (litmus("LT-77"),),
+    ),
+    Mutant(
+        "an auto-response wakes",
+        ("WS-20",),
+        "objects/frames.py",
+        '            machine.host.socket_send(record, "message", answer)\n            return\n',
+        '            machine.host.socket_send(record, "message", answer)\n',
+        (litmus("LT-79"),),
+    ),
+    Mutant(
+        "a close is not dispatched",
+        ("WS-14",),
+        "objects/frames.py",
+        "            if incarnation.isolate.handles(handler):\n",
+        '            if kind != "close" and incarnation.isolate.handles(handler):\n',
+        (litmus("LT-83"),),
+    ),
+    Mutant(
+        "sockets are listed oldest first",
+        ("WS-4",),
+        "objects/hibernation.py",
+        "for record in reversed(self._records.values())]",
+        "for record in self._records.values()]",
+        (litmus("LT-90"),),
+    ),
+    # -- time
+    Mutant(
+        "timers fire in the order of their creation",
+        ("TM-4",),
+        "objects/timers.py",
+        "heappush(self._heap, (due_us, self._next, timer))",
+        "heappush(self._heap, (0, self._next, timer))",
+        (litmus("LT-92"),),
+    ),
+    Mutant(
+        "the clock moves in a turn",
+        ("TM-1",),
+        "world/host.py",
+        "        return self._epoch_ms + self._world.kernel.agenda.now_us // 1000\n",
+        "        self._epoch_ms += 1\n        return self._epoch_ms + self._world.kernel.agenda.now_us // 1000\n",
+        (litmus("LT-91"),),
+    ),
+)
