@@ -17,7 +17,7 @@ ARGS ?=
 TYPING := $(wildcard tests/typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test conformance versions trios coverage lint format types bench docs notebooks changelog clean
+.PHONY: help .venv demo test conformance mutations versions trios coverage lint format types bench docs notebooks changelog clean
 
 help: ## this list
 	@grep -E '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## (.*)/\1\t\2/' | \
@@ -60,6 +60,10 @@ test: .venv ## every fast test, with branch coverage (ARGS="-k gate" narrows it)
 # QUICK=1: fewer schedules, and the table is not compared; WRITE=1: write the table anew.
 conformance: .venv ## litmus programs against what the real runtime did, and the table in docs/fidelity.md
 	@$(BIN)/python -m tests.conformance.fidelity --jobs $(JOBS) $(if $(QUICK),--quick) $(if $(WRITE),--write) $(ARGS)
+
+# WRITE=1 as above; ARGS="--only gate" for some of them, told with what the tests said.
+mutations: .venv ## flip one rule of the objects at a time: a test must notice each
+	@$(BIN)/python -m tests.conformance.mutations --jobs $(JOBS) $(if $(WRITE),--write) $(ARGS)
 
 # Other supported interpreters get an environment with the hard dependencies only; the tests find it by its variable.
 versions: .venv ## one tape, one digest, on every supported Python that is installed

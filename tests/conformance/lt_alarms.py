@@ -21,6 +21,7 @@ class Alarmed(Logging):
     """Each test says in ``ISOLATE["handler"]`` what the handler does."""
 
     def now(self) -> int:
+        # The world's clock: the object's own moves during a turn under workerd.
         return int(self.ctx.host.now_ms()) - EPOCH_MS
 
     async def set(self, in_ms: int) -> Any:

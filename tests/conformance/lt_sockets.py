@@ -8,7 +8,7 @@ from typing import Any
 
 from lumenize_sim import DurableObject, World
 from lumenize_sim.objects import Request, Response, WebSocketPair, WebSocketRequestResponsePair
-from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of, said, seconds
+from tests.conformance.lt_parts import EPOCH_MS, EXACT, Logging, log, logged, lt, outcome_of, said, seconds
 from tests.conformance.program import ISOLATE
 
 GROUP = "10.7 WebSockets and life cycle"
@@ -53,7 +53,7 @@ class Room(Logging):
         self.ctx.set_timeout(lambda: log(["timer", self.now_s()]), delay_s)
 
     def now_s(self) -> float:
-        return float(self.ctx.host.now_ms() - 1_767_225_600_000) / 1000
+        return (self.ctx.now() - EPOCH_MS) / 1000
 
     def sockets(self) -> int:
         return len(self.ctx.get_web_sockets())

@@ -153,6 +153,18 @@ async def lt_48(world: World) -> Any:
 
 
 @test(
+    "LT-48 before",
+    "ST-27",
+    bindings=D,
+    allowed=[[EPOCH_MS + HOUR_MS, []]],
+    title="deleteAll leaves the alarm, before 2026-02-24",
+    options={"compatibility_date": "2026-02-23"},
+)
+async def lt_48_before(world: World) -> Any:
+    return await world.env.D.get_by_name("o").wipe()
+
+
+@test(
     "LT-49",
     "ST-19",
     bindings=D,
