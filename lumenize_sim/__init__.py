@@ -30,9 +30,14 @@ from lumenize_sim.objects import MachineOptions as MachineOptions
 from lumenize_sim.objects import Pending as Pending
 from lumenize_sim.objects import Request as Request
 from lumenize_sim.objects import Response as Response
+from lumenize_sim.objects import RpcPromise as RpcPromise
+from lumenize_sim.objects import RpcStub as RpcStub
+from lumenize_sim.objects import RpcTarget as RpcTarget
 from lumenize_sim.objects import WebSocketPair as WebSocketPair
 from lumenize_sim.objects import WebSocketRequestResponsePair as WebSocketRequestResponsePair
+from lumenize_sim.objects import WorkerEntrypoint as WorkerEntrypoint
 from lumenize_sim.objects import gather as gather
+from lumenize_sim.objects import retryable as retryable
 from lumenize_sim.world import Faults as Faults
 from lumenize_sim.world import Network as Network
 from lumenize_sim.world import RawSocket as RawSocket
@@ -67,6 +72,9 @@ __all__ = [
     "Report",
     "Request",
     "Response",
+    "RpcPromise",
+    "RpcStub",
+    "RpcTarget",
     "Run",
     "Scenario",
     "SimulatorError",
@@ -74,12 +82,14 @@ __all__ = [
     "UsageError",
     "WebSocketPair",
     "WebSocketRequestResponsePair",
+    "WorkerEntrypoint",
     "World",
     "WorldOptions",
     "explore",
     "gather",
     "mesh",
     "replay",
+    "retryable",
     "scenario",
     "simulate",
 ]

@@ -75,6 +75,10 @@ ALLOWED: dict[tuple[str, str], str] = {
         "id",
     ): "counts and ids of one call over objects that are alive: looked up, never sorted or shown",
     ("clone/native.py", "id"): "memo of one call over objects that are alive: looked up, never sorted or shown",
+    (
+        "objects/message_size.py",
+        "id",
+    ): "memo of one count over objects that are alive: looked up, never sorted or shown",
     ("world/strays.py", "random.getstate"): "keeps the process's own generator for after the run",
     ("world/strays.py", "random.seed"): "makes references captured before the run follow its seed",
     ("world/strays.py", "random.setstate"): "gives the process its own generator back",

@@ -7,8 +7,9 @@ come to depend on which way a value took.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from lumenize_sim.clone.containers import JSMap, JSSet
 from lumenize_sim.clone.dates import utc_ms
@@ -30,10 +31,16 @@ from lumenize_sim.clone.web import URL, Headers, RequestSync, ResponseSync
 __all__ = ["structured_clone"]
 
 _HASHABLE = ATOMS | {datetime, Uint8Array}
+#: Where the memo keeps the caller's ``replace``; no object has this identity.
+_REPLACE: Final = -1
 
 
-def structured_clone(value: Any) -> Any:
+def structured_clone(value: Any, replace: Callable[[Any], Any] | None = None) -> Any:
     """A deep copy of ``value`` as another node would receive it.  Not a checkpoint.
+
+    Args:
+        replace: is asked about each object that is no common data; what it answers stands for the object, once for
+            all its aliases, unless it answers ``NotImplemented``.  It may raise `Refusal`.
 
     Raises:
         DataCloneError: something in it cannot be copied; names its path.  Blame: the application.
@@ -41,12 +48,13 @@ def structured_clone(value: Any) -> Any:
     kind = type(value)
     if kind in ATOMS:
         return value
+    memo: dict[int, Any] = {} if replace is None else {_REPLACE: replace}
     try:
         if kind is dict:
-            return _dict(value, {}, 0)
+            return _dict(value, memo, 0)
         if kind is list:
-            return _list(value, {}, 0)
-        return _other(value, {}, 0)
+            return _list(value, memo, 0)
+        return _other(value, memo, 0)
     except Refusal as refusal:
         raise refusal.error() from None
     except RecursionError:
@@ -175,8 +183,15 @@ def _other(value: Any, memo: dict[int, Any], depth: int) -> Any:
     if kind is list:
         return _list(value, memo, depth)
     depth += 1
+    made: Any
+    replace = memo.get(_REPLACE)
+    if replace is not None:
+        made = replace(value)
+        if made is not NotImplemented:
+            memo[id(value)] = made
+            return made
     if isinstance(value, datetime):
-        made: Any = utc_ms(aware(value))
+        made = utc_ms(aware(value))
         memo[id(value)] = made
         return made
     if kind is URL:

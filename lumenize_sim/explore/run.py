@@ -259,13 +259,18 @@ def canonical(
     """The same behaviour as ``found``, with the sparse choices that lead to it."""
     planned = {choice.label: choice.value for choice in plan.fired}
     targets = FaultPlan(planned)
-    log = [
-        (r, label) for r, label in found.log if r is None or "!flush" not in label or targets.concerns(r, FLUSH_KINDS)
-    ]
+    log = [(r, label) for r, label in found.log if r is None or _appears(r, label, targets)]
     if found.watched:
         log = [(EVERYTHING, label) for _, label in log]
     guide = OrderGuide(orders_of(log), found.late)
     return guided(scenario, guide, seed=seed, planned=planned, tasks=tasks, trace=trace, total=found.watched)
+
+
+def _appears(receiver: str, label: str, plan: FaultPlan) -> bool:
+    """Whether an event happens under ``plan``: flushes, and sessions that wait for one, only where it concerns them."""
+    if label.endswith("/session"):
+        return any(label.startswith(f"{name}>") for name in plan.targets(FLUSH_KINDS))
+    return "!flush" not in label or plan.concerns(receiver, FLUSH_KINDS)
 
 
 def record(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, total: bool = False) -> Run:

@@ -61,6 +61,10 @@ class FaultPlan:
             label.startswith(f"{target}%{kind}#") for label in self._planned for kind in kinds
         )
 
+    def targets(self, kinds: tuple[str, ...]) -> list[str]:
+        """For whom some fault of ``kinds`` is planned."""
+        return [target for target in sorted(self._targets) if self.concerns(target, kinds)]
+
     def at(self, kind: str, target: str, bound: int = 2, *, possible: bool = True) -> int:
         """One boundary.  Returns 0 (nothing happens) or the planned value below ``bound``.
 

@@ -6,22 +6,20 @@ queue.  Nothing is lost on the way; a call fails only with its callee.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
-
-import outcome
 
 from lumenize_sim.live.loop import Loop
 from lumenize_sim.live.seats import FreeSeat, Seat
 from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.mesh.invocation import Invocation
-from lumenize_sim.mesh.transport import snapshot, snapshot_outcome
+from lumenize_sim.objects.calls import Call, CallDispatcher
 from lumenize_sim.objects.host import Host, TimerHandle
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceBinding, Stub
-from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.rpc_errors import disconnected
+from lumenize_sim.objects.pending import Outcome
+from lumenize_sim.objects.rpc_stub import Path, RpcPromise, RpcStub
 from lumenize_sim.objects.seats import Arrived
 
 __all__ = ["Calls"]
@@ -44,7 +42,7 @@ class Calls:
 
     def env_for(self, seat: Seat) -> Env:
         """Bindings and variables for one owner; calls made through it are that owner's."""
-        dispatcher = _DispatcherOf(self, seat)
+        dispatcher = seat.dispatcher = LiveDispatcher(self, seat)
         app = self.app
 
         def draw(length: int) -> bytes:
@@ -59,53 +57,21 @@ class Calls:
 
         return Env(make, (*app.bindings, *app.vars))
 
-    def transmit(
-        self,
-        caller: Seat,
-        stub: Stub | ServiceBinding,
-        label: str,
-        method: str,
-        args: tuple[Any, ...],
-        arrived: Arrived,
-    ) -> None:
-        """A call leaves its caller."""
-        reply = _Reply(self.loop, caller, f"{label}/r", arrived)
-        if type(stub) is not Stub:
-            self._invoke_worker(stub.binding, label, method, args, reply)
-            return
-        machine = self.machines.machine(stub.binding, stub.id)
-        host: Any = machine.host
-
-        def fire() -> None:
-            if stub._bound is None:
-                stub._bound = machine.generation
-            elif stub._bound != machine.generation:
-                # A stub stays with the instance that it reached first (RPC-8).
-                reply(outcome.Error(machine.last_reset or disconnected()))
-                return
-            machine.call(label, method, args, reply)
-
-        self.loop.post(host, fire)
-
-    def _invoke_worker(
-        self, binding: str, label: str, method: str, args: tuple[Any, ...], reply: Callable[[Outcome], None]
-    ) -> None:
-        seat = _WorkerSeat(self.loop, self.host, f"{binding}~{label}")
-        invocation = Invocation(self.app.bindings[binding], self.host, seat, self.env_for(seat), label, reply)
+    def invoke_worker(self, call: LiveCall) -> None:
+        """Run a call on an instance of its own."""
+        seat = call.actor = _WorkerSeat(self.loop, self.host, f"{call.target.binding}~{call.label}")
+        cls = self.app.bindings[call.target.binding]
+        invocation = Invocation(cls, self.host, seat, self.env_for(seat), call.label, call)
 
         def fire() -> None:
             self.loop.queue.begin_turn(seat.owner)
-            invocation.begin(method, args)
+            invocation.begin(call.method, call.args)
 
         self.loop.post(seat, fire)
 
 
 class _WorkerSeat(FreeSeat):
     """Where one invocation runs (`InvocationSeat`)."""
-
-    def interrupt(self, error: BaseException) -> None:
-        """See `Loop.interrupt`."""
-        self.loop.interrupt(error)
 
     def ended(self, label: str, result: Outcome) -> None:
         """Nothing is traced."""
@@ -119,47 +85,80 @@ class _WorkerSeat(FreeSeat):
         return self.loop.post_at(self, fire, self.loop.now_us() + after_us)
 
 
-class _DispatcherOf:
+class LiveDispatcher(CallDispatcher):
     """The `Dispatcher` of one caller."""
 
-    __slots__ = ("_caller", "_calls")
+    __slots__ = ("_calls",)
 
     def __init__(self, calls: Calls, caller: Seat) -> None:
+        super().__init__(caller)
         self._calls = calls
-        self._caller = caller
 
-    def call(self, stub: Stub | ServiceBinding, method: str, args: tuple[Any, ...]) -> Pending[Any]:
-        """Send one call; it leaves when the caller's output gate lets it (3.1)."""
-        caller, calls = self._caller, self._calls
-        target = f"{stub.binding}/{stub.name or stub.id.hex[:12]}" if type(stub) is Stub else stub.binding
-        label = f"{caller.name}>{target}#{caller.next_call(target)}"
-        try:
-            copies = tuple(map(snapshot, args))
-        except Exception as error:
-            # Bad arguments are the caller's own failure: nothing is sent (RPC-16).
-            return Pending.failed(error)
-        pending, arrived = caller.wait_for(label)
-        caller.emit(lambda: calls.transmit(caller, stub, label, method, copies, arrived))
-        return pending
+    def _name_of(self, target: Any) -> str:
+        kind = type(target)
+        if kind is Stub:
+            return f"{target.binding}/{target.name if target.name is not None else target.id.hex[:12]}"
+        if kind is RpcStub:
+            name: str = target._export.seat.name
+            return name
+        return self._name_of(target._call.target) if kind is RpcPromise else target.binding
+
+    def _make(
+        self,
+        target: Any,
+        name: str,
+        label: str,
+        method: str | Path,
+        args: tuple[Any, ...] | None,
+        params: Sequence[RpcStub] | None,
+        arrived: Arrived,
+    ) -> LiveCall:
+        call = LiveCall(self._caller, target, label, method, args, params, arrived)
+        call.calls = self._calls
+        return call
 
 
-class _Reply:
-    """The way back of one call."""
+class LiveCall(Call):
+    """One call within this process."""
 
-    __slots__ = ("_arrived", "_caller", "_label", "_loop", "_replied")
+    calls: Calls
+    actor: Any = None
 
-    def __init__(self, loop: Loop, caller: Seat, label: str, arrived: Arrived) -> None:
-        self._loop = loop
-        self._caller = caller
-        self._label = label
-        self._arrived = arrived
-        self._replied = False
+    def leave(self) -> None:
+        """See `Call`."""
+        calls, target = self.calls, self.target
+        kind = type(target)
+        if kind is Stub:
+            self.actor = self.machine().host
+            calls.loop.post(self.actor, self.reach_object)
+        elif kind is RpcStub:
+            export = target._export
+            path: Path = self.method if type(self.method) is tuple else (str(self.method),)
+            self.actor = export.seat.actor
+            calls.loop.post(self.actor, lambda: self.reach_export(export, path))
+        elif kind is RpcPromise:
+            self.actor = target._call.actor
+            calls.loop.post(self.actor, self.reach_result)
+        else:
+            calls.invoke_worker(self)
 
-    #: What a result is kept as while the output gate holds it (RPC-6).
-    snapshot = staticmethod(snapshot_outcome)
+    def machine(self) -> ObjectMachine:
+        """See `Call`."""
+        return self.calls.machines.machine(self.target.binding, self.target.id)
 
-    def __call__(self, result: Outcome) -> None:
-        if not self._replied:
-            self._replied = True
-            copy = snapshot_outcome(result)
-            self._loop.post(self._caller.actor, lambda: self._arrived(self._label, copy))
+    def callee(self) -> Any:
+        """See `Call`."""
+        target = self.target
+        kind = type(target)
+        if kind is Stub:
+            incarnation = self.machine().incarnation
+            return None if incarnation is None else incarnation.owner.seat
+        if kind is RpcStub:
+            return target._export.seat
+        return target._call.callee() if kind is RpcPromise else self.actor
+
+    def _post_at_callee(self, fire: Callable[[], None]) -> None:
+        self.calls.loop.post(self.actor, fire)
+
+    def _send_answer(self, result: Outcome) -> None:
+        self.calls.loop.post(self.caller.actor, lambda: self.arrive_back(f"{self.label}/r", result))

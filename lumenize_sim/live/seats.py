@@ -30,7 +30,10 @@ class Seat(Protocol):
     def spawn(self, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None: ...
     def set_timer(self, due_us: int, callback: Callable[[], None]) -> TimerHandle: ...
     def deadline(self, due_us: int, expire: Callable[[], None]) -> TimerHandle: ...
-    def wait_for(self, label: str) -> tuple[Pending[Any], Arrived]: ...
+
+    dispatcher: Any
+
+    def wait_for(self, label: str, pending: Pending[Any] | None = None) -> tuple[Pending[Any], Arrived]: ...
     def emit(self, effect: Callable[[], None]) -> None: ...
     def next_call(self, target: str) -> int: ...
 
@@ -125,6 +128,14 @@ class FreeSeat(UngatedSeat):
         """A timer of this owner."""
         return self._set(self.timers, due_us, callback)
 
+    def post_own(self, label: str, fire: Callable[[], None]) -> None:
+        """See `UngatedSeat`."""
+        self.loop.post(self, fire)
+
+    def interrupt(self, error: BaseException) -> None:
+        """See `Loop.interrupt`."""
+        self.loop.interrupt(error)
+
     def _arm(self, due_us: int, nth: int, fire: Callable[[], None]) -> TimerHandle:
         return self.loop.post_at(self, fire, due_us)
 
@@ -136,6 +147,8 @@ class FreeSeat(UngatedSeat):
         if not self.owner.dead:
             self.owner.dead = True
             self.timers.drop()
+            if self.held:
+                self.dispose_held()
             for socket in list(self.sockets):
                 socket.cut()
             if self._tasks:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from lumenize_sim.errors import UsageError
-from lumenize_sim.mesh.worker import LumenizeWorker
+from lumenize_sim.objects.worker import WorkerEntrypoint
 
 __all__ = ["GATEWAY_BINDING", "Mesh"]
 
@@ -98,4 +98,4 @@ class Mesh:
 
     def is_worker(self, binding: str) -> bool:
         """Whether the name reaches a Worker; otherwise it is a namespace of Durable Objects."""
-        return issubclass(self.bindings[binding], LumenizeWorker)
+        return issubclass(self.bindings[binding], WorkerEntrypoint)

@@ -6,11 +6,12 @@ from typing import Any, ClassVar, TypeAlias
 
 import attrs
 
-from lumenize_sim.clone import postprocess, preprocess
+from lumenize_sim.clone import UNDEFINED, postprocess, preprocess, structured_clone
 from lumenize_sim.mesh.chain import execute_operation_chain, is_awaitable
 from lumenize_sim.mesh.context import CallContext, NodeIdentity, call_context_var
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.walk import js_string
+from lumenize_sim.objects.http import crossing
 
 __all__ = ["Envelope", "Failure", "Metadata", "Response", "Result", "encode_failure", "execute_envelope"]
 
@@ -49,11 +50,22 @@ class Envelope:
 
 @attrs.frozen
 class Result:
-    """The call succeeded.  The transport copies ``value``, which may be ``UNDEFINED``, by value (RES-1)."""
-
-    __by_value__: ClassVar[bool] = True
+    """The call succeeded.  ``value``, which may be ``UNDEFINED``, crosses by value (RES-1)."""
 
     value: Any
+
+    def __by_value__(self) -> Result:
+        """As it crosses: with a copy of the value.
+
+        Raises:
+            DataCloneError: the value cannot be copied; functions do not become stubs in a mesh.
+        """
+        inner = self.value
+        if inner is UNDEFINED:
+            return self
+        message = crossing(inner)
+        copy = structured_clone(inner) if message is None else message
+        return self if copy is inner else Result(copy)
 
 
 @attrs.frozen

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Final, Protocol
 
-import attrs
 import outcome
 
 from lumenize_sim.objects.host import Host, TimerHandle
 from lumenize_sim.objects.isolate import PythonIsolate
 from lumenize_sim.objects.namespace import Env
+from lumenize_sim.objects.options import MachineOptions
 from lumenize_sim.objects.pending import Outcome
-from lumenize_sim.objects.reach import refusal_of
+from lumenize_sim.objects.reach import call_member, refusal_of
 from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import across
+from lumenize_sim.objects.rpc_stub import Path
 from lumenize_sim.objects.strand import Owner
+from lumenize_sim.objects.worker import WorkerContext
 
-__all__ = ["GRACE_US", "Invocation", "InvocationSeat", "WorkerContext"]
+__all__ = ["GRACE_US", "Invocation", "InvocationSeat"]
 
+_DEFAULTS: Final = MachineOptions()
 #: What was given to `wait_until` may go on for so long after the response (RPC-22).
 GRACE_US: Final = 30_000_000
 
@@ -28,6 +31,17 @@ class InvocationSeat(Protocol):
     """Where one invocation runs, and what its host does for it."""
 
     owner: Owner
+    sessions: int
+    lonely: Callable[[], None] | None
+
+    @property
+    def enhanced(self) -> bool:
+        """What errors keep when they cross (RPC-19)."""
+        ...
+
+    def drop_calls(self) -> None:
+        """Calls of the present turn never leave (RPC-24)."""
+        ...
 
     def context(self, label: str) -> Context:
         """A context in which the owner runs."""
@@ -54,24 +68,6 @@ class InvocationSeat(Protocol):
         ...
 
 
-@attrs.define(eq=False)
-class WorkerContext:
-    """``ctx`` of a Worker.
-
-    Attributes:
-        host: the surroundings.
-        owner: this invocation.
-    """
-
-    host: Host
-    owner: Owner
-    _wait: Callable[[Any], None]
-
-    def wait_until(self, awaitable: Awaitable[Any]) -> None:
-        """Keep the invocation alive until ``awaitable`` has ended, at most 30 s after the response (RPC-22)."""
-        self._wait(awaitable)
-
-
 class Invocation:
     """One call of one Worker.
 
@@ -80,9 +76,10 @@ class Invocation:
         env: its bindings, on behalf of the seat's owner.
         label: of the call.
         reply: hears the outcome, once; an error is a copy already (RPC-19).
+        options: what platforms do differently.
     """
 
-    __slots__ = ("_cls", "_held", "_isolate", "_kept", "_label", "_limit", "_reply", "_seat")
+    __slots__ = ("_by_fetch", "_cls", "_held", "_isolate", "_kept", "_label", "_limit", "_options", "_reply", "_seat")
 
     def __init__(
         self,
@@ -92,12 +89,16 @@ class Invocation:
         env: Env,
         label: str,
         reply: Callable[[Outcome], None],
+        *,
+        options: MachineOptions = _DEFAULTS,
     ) -> None:
         make: Any = cls
         self._cls = cls
         self._seat = seat
         self._label = label
         self._reply = reply
+        self._options = options
+        self._by_fetch = False
         self._kept = 1  # the response, and everything given to wait_until
         self._held = 0  # open web sockets
         self._limit: TimerHandle | None = None
@@ -108,25 +109,40 @@ class Invocation:
             interrupt=seat.interrupt,
         )
 
-    def begin(self, method: str, args: tuple[Any, ...]) -> None:
-        """Construct the instance and run ``method``, in a turn of the seat's owner."""
+    def begin(self, method: str | Path, args: tuple[Any, ...] | None) -> None:
+        """Construct the instance and run ``method``, in a turn of the seat's owner.
+
+        A path reaches further than a method; without arguments it is read (RPC-13).
+        """
         try:
             self._isolate.construct(self._seat.context(self._label))
         except Exception as error:
             self._done(outcome.Error(error))
             return
-        refused = refusal_of(self._cls, method)
-        if refused is not None:
-            self._done(outcome.Error(Error(refused) if method == "fetch" else TypeError(refused)))
-            return
-        self._isolate.take_turn(self._seat.context(self._label), method, args, self._done)
+        handler: str | Callable[..., Any]
+        if type(method) is tuple:
+            instance, path, given = self._isolate.instance, method, args
+            handler, args = lambda: call_member(instance, path, given), ()
+        else:
+            assert args is not None, "only paths are read"
+            handler = str(method)
+            self._by_fetch = handler == "fetch"
+            refused = refusal_of(self._cls, handler)
+            if refused is not None:
+                self._done(outcome.Error(Error(refused) if self._by_fetch else TypeError(refused)))
+                return
+        self._isolate.take_turn(self._seat.context(self._label), handler, args, self._done)
 
     def _done(self, result: Outcome) -> None:
-        self._seat.ended(self._label, result)
-        self._reply(outcome.Error(across(result.error)) if type(result) is outcome.Error else result)
+        seat = self._seat
+        seat.ended(self._label, result)
+        if type(result) is outcome.Error:
+            result = outcome.Error(across(result.error, enhanced=seat.enhanced))
+        self._reply(result)
         self._kept -= 1
+        seat.lonely = self._maybe_finish
         if self._kept:
-            self._limit = self._seat.set_limit(GRACE_US, self._overdue)
+            self._limit = seat.set_limit(GRACE_US, self._overdue)
         self._maybe_finish()
 
     def _wait(self, awaitable: Any) -> None:
@@ -153,7 +169,14 @@ class Invocation:
         self._maybe_finish()
 
     def _maybe_finish(self) -> None:
-        if self._kept <= 0 and not self._held:
+        # What it has given away, or somebody's session with it, keeps it too (RPC-14b).
+        if self._kept <= 0 and not self._held and not self._seat.sessions:
             if self._limit is not None:
                 self._limit.cancel()
-            self._seat.finish()
+            self._end()
+
+    def _end(self) -> None:
+        floating = self._options.floating_calls
+        if floating == "lost" or (floating == "by_fetch" and not self._by_fetch):
+            self._seat.drop_calls()
+        self._seat.finish()

@@ -13,11 +13,12 @@ from lumenize_sim.mesh.envelope import Envelope, execute_envelope
 from lumenize_sim.mesh.lmz import WorkerLmz
 from lumenize_sim.mesh.node import MeshNode
 from lumenize_sim.mesh.services.broadcast import forward, pass_on
+from lumenize_sim.objects.worker import WorkerEntrypoint
 
 __all__ = ["LumenizeWorker"]
 
 
-class LumenizeWorker(MeshNode):
+class LumenizeWorker(MeshNode, WorkerEntrypoint):
     """A stateless node.  What it keeps on ``self`` is gone with the next call (LMZ-2).
 
     Attributes:
@@ -27,8 +28,7 @@ class LumenizeWorker(MeshNode):
     """
 
     def __init__(self, ctx: Any, env: Any) -> None:
-        self.ctx = ctx
-        self.env = env
+        WorkerEntrypoint.__init__(self, ctx, env)
         self.lmz = WorkerLmz(self)
 
     def _execute_operation(self, envelope: Envelope) -> Any:

@@ -15,7 +15,12 @@ from lumenize_sim.objects.options import MachineOptions as MachineOptions
 from lumenize_sim.objects.pending import Pending as Pending
 from lumenize_sim.objects.pending import gather as gather
 from lumenize_sim.objects.rpc_errors import DurableObjectError as DurableObjectError
+from lumenize_sim.objects.rpc_stub import RpcPromise as RpcPromise
+from lumenize_sim.objects.rpc_stub import RpcStub as RpcStub
+from lumenize_sim.objects.rpc_target import RpcTarget as RpcTarget
+from lumenize_sim.objects.rpc_target import retryable as retryable
 from lumenize_sim.objects.websocket import WebSocketPair as WebSocketPair
+from lumenize_sim.objects.worker import WorkerEntrypoint as WorkerEntrypoint
 
 __all__ = [
     "EXPLORED",
@@ -29,7 +34,12 @@ __all__ = [
     "Pending",
     "Request",
     "Response",
+    "RpcPromise",
+    "RpcStub",
+    "RpcTarget",
     "WebSocketPair",
     "WebSocketRequestResponsePair",
+    "WorkerEntrypoint",
     "gather",
+    "retryable",
 ]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from lumenize_sim.clone import error_message, error_name
 from lumenize_sim.objects.hibernation import WebSocketRequestResponsePair
 from lumenize_sim.objects.host import Host, TimerHandle
+from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.isolate import InstanceGone
+from lumenize_sim.objects.outgoing import fetch
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.refusal import QuotaExceededError
 from lumenize_sim.objects.rpc_errors import reset_error
@@ -77,6 +79,15 @@ class DurableObjectState:
         if not self._incarnation.dead:
             self._machine.abort(self._incarnation, reset_error(text), retry_alarm=retry_alarm)
         raise InstanceGone
+
+    def fetch(self, request: Request | str, **options: Any) -> Pending[Response]:
+        """An HTTP request to the outside, or one for a URL with ``method``, ``headers``, ``body``.  Acts at once.
+
+        It leaves when the writes before it are durable, and behind a hop through the input gate
+        (IG-14); awaiting it opens the gate (IG-8).
+        """
+        self._alive()
+        return fetch(self.host, self.owner, request, options)
 
     def accept_web_socket(self, ws: WebSocket, tags: Sequence[str] = ()) -> None:
         """Make ``ws`` hibernatable: its events go to the handlers of the class (WS-1 to WS-3)."""

@@ -17,6 +17,7 @@ from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.clock import Clock
 from lumenize_sim.objects.commits import Commits
 from lumenize_sim.objects.gate import Gate
+from lumenize_sim.objects.hop import Hop
 from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.isolate import Effect, PythonIsolate
 from lumenize_sim.objects.pending import Outcome, Pending
@@ -59,9 +60,9 @@ class _Answer:
 
     def hold(self) -> None:
         """It has to wait: later changes of the result are not to be seen (RPC-6)."""
-        snapshot = getattr(self.inflight.get(self.key), "snapshot", None)
-        if snapshot is not None:
-            self.result = snapshot(self.result)
+        hold = getattr(self.inflight.get(self.key), "hold", None)
+        if hold is not None:
+            hold(self.result)
 
 
 class _End:
@@ -279,6 +280,7 @@ class Incarnation:
         reply: Reply | None,
         *,
         ended: Ended | None = None,
+        section: Gate[Arrival] | None = None,
     ) -> None:
         """Begin a handler in the present turn.
 
@@ -312,23 +314,31 @@ class Incarnation:
                 return
             at_once = False
             if isinstance(result, outcome.Error):
-                result = outcome.Error(across(result.error))
+                result = outcome.Error(across(result.error, enhanced=self.machine.enhanced))
                 at_once = handler != "fetch" and not self.machine.options.rpc_errors_wait
             answer = _Answer(self.inflight, key, result)
-            if at_once:
+            if handler == "fetch":
+                isolate.emit(Hop(self, f"{label}/answer", answer), answer=True)
+            elif at_once:
                 answer()  # OG-8: the path of an error does not wait for the gate
             else:
                 isolate.emit(answer, answer=True)
 
-        isolate.take_turn(self.context(label, self.gate), handler, args, done)
+        isolate.take_turn(self.context(label, section or self.gate), handler, args, done)
 
     # -- waiting ---------------------------------------------------------------------
 
-    def wait_for(self, label: str) -> tuple[Pending[Any], Callable[[str, Outcome], None]]:
-        """A `Pending` of this instance, and what the host calls, as an event here, when its outcome arrives."""
+    def wait_for(
+        self, label: str, pending: Pending[Any] | None = None
+    ) -> tuple[Pending[Any], Callable[[str, Outcome], None]]:
+        """A `Pending` of this instance, and what the host calls, as an event here, when its outcome arrives.
+
+        ``pending``: one to use.
+        """
         strand = strand_var.get()
         section = self.gate if strand is None else strand.section
-        pending: Pending[Any] = Pending(label)
+        if pending is None:
+            pending = Pending(label)
         token = self.work.begin(self.machine.host.now_us())
 
         def arrived(event: str, result: Outcome) -> None:
@@ -443,8 +453,14 @@ class Incarnation:
         self.store.crash(error=disconnected(INACCESSIBLE))
 
     def drop(self) -> list[Arrival]:
-        """It is dead: call off what it waits for in time.  Returns what was queued (IG-32)."""
+        """It is dead: call off what it waits for in time, let go what it holds.  Returns what was queued (IG-32)."""
+        for effect, _ in self.isolate.effects():
+            abandon = getattr(effect, "abandon", None)
+            if abandon is not None:
+                abandon()  # RPC-14a: a call of the last turn never leaves, and its session opens
         self.owner.dead = True
+        if self.owner.seat is not None and self.owner.seat.held:
+            self.owner.seat.dispose_held()
         self.timers.drop()
         if self._sections is not None:
             self._sections.drop()

@@ -135,7 +135,7 @@ class PythonIsolate:
         except InstanceGone:
             return
         if is_awaitable(result):
-            if type(result) is Pending:
+            if isinstance(result, Pending):
                 if result.done:
                     result.when_done(done)
                 else:

@@ -34,13 +34,18 @@ from lumenize_sim.objects.isolate import InstanceGone
 from lumenize_sim.objects.life import PASSAGES, Kept, Life
 from lumenize_sim.objects.options import MachineOptions
 from lumenize_sim.objects.pending import Outcome
-from lumenize_sim.objects.reach import refusal_of
+from lumenize_sim.objects.reach import call_member, refusal_of
 from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import across, disconnected, fallen
+from lumenize_sim.objects.rpc_stub import Path
 from lumenize_sim.objects.storage import ConnectionPool, Durable, ObjectStore, Storage, open_store, storage_over
 from lumenize_sim.objects.strand import Owner
 
 __all__ = ["ObjectMachine"]
+
+
+#: Resets by what user code has thrown: where the platform marks such errors, these are remote (LC-45).
+_THROWN = ("abort", "constructor", "section", "throw")
 
 
 class _LateGenerator:
@@ -161,24 +166,64 @@ class ObjectMachine:
                 return
         incarnation.arrive(arrival)
 
-    def call(self, label: str, handler: str, args: tuple[Any, ...], reply: Reply, *, cause: int = -1) -> None:
-        """A call arrives; ``reply`` hears its outcome.  The handler ``"fetch"`` is the HTTP one."""
-        refused = refusal_of(self.cls, handler)
+    @property
+    def enhanced(self) -> bool:
+        """What errors keep when they cross (RPC-19)."""
+        return self.options.flag("enhanced_error_serialization")
+
+    def call(
+        self, label: str, handler: str | Path, args: tuple[Any, ...] | None, reply: Reply, *, cause: int = -1
+    ) -> None:
+        """A call arrives; ``reply`` hears its outcome.  The handler ``"fetch"`` is the HTTP one.
+
+        A path reaches further than a method; without arguments it is read (RPC-13).
+        """
+        if type(handler) is tuple:
+            self._reach(label, handler, args, reply, cause)
+            return
+        assert args is not None, "only paths are read"
+        name = str(handler)
+        refused = refusal_of(self.cls, name)
         fetched = handler == "fetch"
 
         def run(incarnation: Incarnation) -> None:
             if refused is None:
-                incarnation.invoke(label, handler, args, answer)
+                incarnation.invoke(label, name, args, answer)
             else:
                 # By the callee, whose constructor has run: so it is remote (RPC-13, RPC-20).
                 error = Error(refused) if fetched else TypeError(refused)
                 incarnation.isolate.emit(lambda: reply(outcome.Error(across(error))), answer=True)
 
         def fail(error: BaseException) -> None:
-            answer(outcome.Error(fallen(error)))
+            answer(outcome.Error(self.fallen(error)))
 
         answer = _ByFetch(reply) if fetched else reply
         self.arrive(Arrival("fetch" if fetched else "call", label, None, run, fail, cause))
+
+    def _reach(self, label: str, path: Path, args: tuple[Any, ...] | None, reply: Reply, cause: int) -> None:
+        def run(incarnation: Incarnation) -> None:
+            instance = incarnation.isolate.instance
+            incarnation.invoke(label, lambda: call_member(instance, path, args), (), reply)
+
+        def fail(error: BaseException) -> None:
+            reply(outcome.Error(self.fallen(error)))
+
+        self.arrive(Arrival("call", label, None, run, fail, cause))
+
+    def open_session(self, label: str) -> None:
+        """A call is about to come, perhaps: the object wakes, and nothing else happens (RPC-14a)."""
+        self.arrive(Arrival("session", label, None, lambda _: None))
+
+    def fallen(self, error: BaseException, ending: Ending | None = None) -> BaseException:
+        """The error of an ending, the last one by default, as a direct caller over RPC sees it (LC-45)."""
+        ending = ending or self.ended_by
+        # A section that took too long was ended by the platform, and is overloaded (LC-44).
+        thrown = ending is not None and ending.kind in _THROWN and not getattr(error, "overloaded", False)
+        return fallen(error, remote=thrown and self.options.reset_errors_remote)
+
+    def last_error(self) -> BaseException:
+        """The same of the last reset, for stubs that are bound to what was there before (RPC-8)."""
+        return self.fallen(self.last_reset or disconnected())
 
     # -- turns ---------------------------------------------------------------------------
 
@@ -383,7 +428,7 @@ class ObjectMachine:
             if arrival.fail is not None:
                 arrival.fail(error)
         for reply in replies:
-            reply(outcome.Error(fallen(error)))
+            reply(outcome.Error(self.fallen(error, ending)))
         for tell in ended:
             tell(outcome.Error(error))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from lumenize_sim.objects import ids
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.refusal import Error
+from lumenize_sim.objects.rpc_stub import Member, Path, RpcPromise
 
 __all__ = ["Dispatcher", "DurableObjectNamespace", "Env", "ServiceBinding", "Stub"]
 
@@ -17,24 +18,63 @@ __all__ = ["Dispatcher", "DurableObjectNamespace", "Env", "ServiceBinding", "Stu
 class Dispatcher(Protocol):
     """Sends calls of one owner; the host's half of a stub."""
 
-    def call(self, stub: Stub | ServiceBinding, method: str, args: tuple[Any, ...]) -> Pending[Any]:
+    def call(self, target: Stub | ServiceBinding, method: str, args: tuple[Any, ...]) -> RpcPromise:
         """Send one call.  Arguments are snapshots when this returns (RPC-6)."""
         ...
 
+    def reach(self, target: Stub | ServiceBinding, path: Path, args: tuple[Any, ...] | None) -> RpcPromise:
+        """Call a member further away, or read it where ``args`` is ``None`` (RPC-13)."""
+        ...
 
-class _Callable:
-    __slots__ = ("_method", "_target")
-
-    def __init__(self, target: Stub | ServiceBinding, method: str) -> None:
-        self._target = target
-        self._method = method
-
-    def __call__(self, *args: Any) -> Pending[Any]:
-        return self._target.call(self._method, *args)
+    def fetch(self, target: Stub | ServiceBinding, request: Request) -> Pending[Response]:
+        """Send one HTTP request."""
+        ...
 
 
-class Stub:
-    """One connection to one object.  Calls of a stub arrive in the order made; nothing orders two stubs (RPC-1, RPC-2).
+class _Entrance:
+    """What can be called by any name: an object, a Worker."""
+
+    __slots__ = ("_bound", "_dispatcher", "_fetches", "_link", "binding")
+
+    def __init__(self, dispatcher: Dispatcher, binding: str) -> None:
+        self._dispatcher = dispatcher
+        self._link: Any = None
+        self._fetches: Any = None
+        self._bound: Any = None
+        self.binding = binding
+
+    def call(self, method: str, *args: Any) -> RpcPromise:
+        """Call ``method``, whatever its name.  Acts at once."""
+        return self._dispatcher.call(self, method, args)  # type: ignore[arg-type]  # one of the two below
+
+    def fetch(self, request: Request | str, **options: Any) -> Pending[Response]:
+        """Send an HTTP request, or one for a URL with ``method``, ``headers``, ``body``; settles with the response.
+
+        Requests arrive in the order made; nothing orders them and calls (RPC-1a).
+        """
+        return self._dispatcher.fetch(self, Request.of(request, **options))  # type: ignore[arg-type]  # as above
+
+    def connect(self, *_: Any) -> NoReturn:
+        """TCP connections to objects and Workers are not simulated; the name never leaves the caller (RPC-14)."""
+        raise NotImplementedError("connect() is not simulated: call a method, or fetch()")
+
+    def _reach(self, path: Path, args: tuple[Any, ...] | None) -> RpcPromise:
+        if len(path) == 1 and args is not None:
+            return self._dispatcher.call(self, path[0], args)  # type: ignore[arg-type]  # as above
+        return self._dispatcher.reach(self, path, args)  # type: ignore[arg-type]  # as above
+
+    def __getattr__(self, name: str) -> Member:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Member(self, (name,))
+
+
+class Stub(_Entrance):
+    """One connection to one object, as ``stub.method(…)`` and ``await stub.property`` (RPC-13).
+
+    Calls of a stub arrive in the order made, and so do its requests; nothing orders the two kinds, nor
+    two stubs (RPC-1, RPC-1a, RPC-2).  After the object was reset, a stub that has been used stays broken:
+    get another (RPC-8).
 
     Attributes:
         id: the caller's own id of the object.
@@ -43,10 +83,12 @@ class Stub:
 
     #: What the platform calls it where it refuses to copy one (ST-6, RPC-15).
     __platform_name__ = "DurableObject"
+    __slots__ = ("id",)
 
     def __init__(self, dispatcher: Dispatcher, binding: str, object_id: DurableObjectId) -> None:
         self._dispatcher = dispatcher
         self._link: Any = None
+        self._fetches: Any = None
         self._bound: Any = None
         self.binding = binding
         self.id = object_id
@@ -55,19 +97,6 @@ class Stub:
     def name(self) -> str | None:
         """The name behind the id, if it was made from one."""
         return self.id.name
-
-    def call(self, method: str, *args: Any) -> Pending[Any]:
-        """Call ``method``.  Acts at once."""
-        return self._dispatcher.call(self, method, args)
-
-    def fetch(self, request: Request | str, **options: Any) -> Pending[Response]:
-        """Send an HTTP request, or one for a URL with ``method``, ``headers``, ``body``; settles with the response."""
-        return self._dispatcher.call(self, "fetch", (Request.of(request, **options),))
-
-    def __getattr__(self, name: str) -> Callable[..., Pending[Any]]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return _Callable(self, name)
 
     def __repr__(self) -> str:
         return f"<Stub {self.binding}/{self.id.name or str(self.id)[:8]}>"
@@ -132,30 +161,16 @@ class DurableObjectNamespace:
         return Stub(self._dispatcher, self.binding, self.id_from_name(name))
 
 
-class ServiceBinding:
-    """A Worker.  Each call runs on an instance of its own."""
+class ServiceBinding(_Entrance):
+    """A Worker.  Each call runs on an instance of its own; a session may keep that alive (RPC-14b)."""
 
     #: What the platform calls it where it refuses to copy one (ST-6, RPC-15).
     __platform_name__ = "Fetcher"
 
-    def __init__(self, dispatcher: Dispatcher, binding: str) -> None:
-        self._dispatcher = dispatcher
-        self._link: Any = None
-        self._bound: Any = None
-        self.binding = binding
+    __slots__ = ()
 
-    def call(self, method: str, *args: Any) -> Pending[Any]:
-        """Call ``method`` of a fresh instance.  Acts at once."""
-        return self._dispatcher.call(self, method, args)
-
-    def fetch(self, request: Request | str, **options: Any) -> Pending[Response]:
-        """Send an HTTP request, or one for a URL with ``method``, ``headers``, ``body``; settles with the response."""
-        return self._dispatcher.call(self, "fetch", (Request.of(request, **options),))
-
-    def __getattr__(self, name: str) -> Callable[..., Pending[Any]]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return _Callable(self, name)
+    def __repr__(self) -> str:
+        return f"<ServiceBinding {self.binding}>"
 
 
 class Env:

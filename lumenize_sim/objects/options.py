@@ -20,6 +20,7 @@ __all__ = ["EXPLORED", "FLAGS", "Explored", "MachineOptions", "Runtime"]
 
 Runtime = Literal["production", "workerd"]
 CloseReply = Literal["before", "gated", "after", "never"]
+FloatingCalls = Literal["sent", "lost", "by_fetch"]
 T = TypeVar("T")
 
 
@@ -99,6 +100,16 @@ def _known_scheduler(_: Any, __: Any, value: str) -> None:
         raise UsageError(f"alarm_scheduler {value!r} is unknown; use 'service' or 'in-process'")
 
 
+def _floating(_: Any, __: Any, value: Any) -> None:
+    if value is not EXPLORED and value not in ("sent", "lost", "by_fetch"):
+        raise UsageError(f"floating_calls is {value!r}; use 'sent', 'lost', 'by_fetch' or EXPLORED")
+
+
+def _positive(_: Any, attribute: Any, value: Any) -> None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise UsageError(f"{attribute.name} is {value!r}; use a number from 1 on, or None for no limit")
+
+
 @attrs.frozen(kw_only=True)
 class MachineOptions:
     """Points that differ between platforms, or that the sources leave open.
@@ -142,6 +153,17 @@ class MachineOptions:
         web_socket_lost_code: what a client sees where the instance is lost with its sockets (WS-32, LC-27): 1006 is
             the end of the connection without a close frame, any other is sent in one.
         web_socket_max_bytes: a larger message that arrives is an error, and ends the connection with 1009 (WS-30).
+        reset_errors_remote: the error of a reset by what user code threw (abort, constructor, section) is ``remote``
+            for a caller over RPC: as documented in production, absent in workerd (LC-45, section 11).
+        floating_calls: whether a Worker's calls of its last turn still leave, where nothing waits for them (RPC-24):
+            ``"sent"``, ``"lost"``, or ``"by_fetch"``, that is sent where it was entered by ``fetch``, which is what was
+            recorded in workerd.  Production may do either: the default is ``"sent"``.  May be explored.
+        automatic_retries: failed calls that may be retried are, up to 5 times in all within 10 s (RPC-5).
+        connection_limit: fetches of one invocation that may wait for a response at the same time; further ones
+            queue (RPC-27).  6 in production, ``None`` (no limit) in workerd.
+        subrequest_limit: calls and fetches of one invocation, renewed by each event of an object (RPC-26).  ``None``
+            for no limit, the default; the documented limits are 50 (free) and 10,000 (paid).
+        recursion_limit: how deep Workers may call Workers (RPC-28).  32 in production, ``None`` in workerd.
     """
 
     runtime: Runtime = attrs.field(default="production", validator=_known_runtime)
@@ -168,6 +190,14 @@ class MachineOptions:
     web_sockets_newest_first: bool | Explored = attrs.field(default=True, metadata=open_to(False))
     web_socket_lost_code: int = 1006
     web_socket_max_bytes: int = 32 * 1024 * 1024
+    reset_errors_remote: bool = attrs.field(default=per_runtime(True, False))
+    floating_calls: FloatingCalls | Explored = attrs.field(
+        default=per_runtime("sent", "by_fetch"), metadata=open_to("lost"), validator=_floating
+    )
+    automatic_retries: bool = False
+    connection_limit: int | None = attrs.field(default=per_runtime(6, None), validator=_positive)
+    subrequest_limit: int | None = attrs.field(default=None, validator=_positive)
+    recursion_limit: int | None = attrs.field(default=per_runtime(32, None), validator=_positive)
 
     def flag(self, name: str) -> bool:
         """Whether the compatibility flag ``name`` (of `FLAGS`) is on, by name or by date."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import outcome
 import trio
@@ -41,14 +41,14 @@ class Pending(Generic[T]):
         self._callbacks: list[tuple[Context, Callable[[Outcome], None]]] = []
 
     @classmethod
-    def of(cls, value: T) -> Pending[T]:
+    def of(cls, value: T) -> Self:
         """One that is settled with ``value`` already."""
         self = cls()
         self._outcome = outcome.Value(value)
         return self
 
     @classmethod
-    def failed(cls, error: BaseException) -> Pending[T]:
+    def failed(cls, error: BaseException) -> Self:
         """One that is settled with ``error`` already."""
         self = cls()
         self._outcome = outcome.Error(error)
@@ -109,7 +109,11 @@ class Pending(Generic[T]):
         return f"<Pending {self.label} {state}>"
 
 
-def gather(*pendings: Pending[Any]) -> Pending[list[Any]]:
+class _Readable(Protocol):
+    def read(self) -> Pending[Any]: ...
+
+
+def gather(*pendings: Pending[Any] | _Readable) -> Pending[list[Any]]:
     """All results in the order given, as `Promise.all`: the first error to arrive settles it."""
     together: Pending[list[Any]] = Pending("gather")
     left = len(pendings)
@@ -128,5 +132,7 @@ def gather(*pendings: Pending[Any]) -> Pending[list[Any]]:
             together.settle(outcome.Value(values))
 
     for index, pending in enumerate(pendings):
+        if not isinstance(pending, Pending):
+            pending = pending.read()  # a property of a stub, which is read when asked for
         pending.when_done(partial(arrived, index))
     return together

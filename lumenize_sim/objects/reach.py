@@ -6,7 +6,10 @@ import inspect
 from functools import lru_cache
 from typing import Any, Final
 
-__all__ = ["NO_FETCH", "RESERVED", "refusal_of"]
+from lumenize_sim.objects.rpc_stub import Path, RpcPromise, RpcStub
+from lumenize_sim.objects.rpc_target import RpcTarget
+
+__all__ = ["NO_FETCH", "RESERVED", "call_member", "not_a_function", "not_implemented", "refusal_of"]
 
 #: Names that the platform itself calls; refused over RPC (RPC-14).  In the original's spelling too.
 RESERVED: Final = frozenset(
@@ -28,7 +31,23 @@ RESERVED: Final = frozenset(
 NO_FETCH: Final = "Handler does not export a fetch() function."
 #: The mesh's own entry, which checks for itself what may be called.
 _OWN: Final = "_execute_operation"
+#: The names of a target that its stub keeps for itself.
+_OF_STUBS: Final = frozenset({"constructor", "dispose", "dup"})
 _MISSING: Final = object()
+
+
+def not_implemented(name: str) -> str:
+    """Text of the TypeError for a member that is not there, or not for others (RPC-13)."""
+    return f'The RPC receiver does not implement the method "{name}".'
+
+
+def not_a_function(name: str) -> str:
+    """Text of the TypeError for a member that is called and is no function (RPC-13)."""
+    return f'"{name}" is not a function.'
+
+
+def _reserved(name: str) -> str:
+    return f"'{name}' is a reserved method and cannot be called over RPC."
 
 
 @lru_cache(maxsize=4096)
@@ -42,10 +61,50 @@ def refusal_of(cls: type, method: str) -> str | None:
     if method == "fetch":
         return None if callable(found) else NO_FETCH
     if method in RESERVED:
-        return f"'{method}' is a reserved method and cannot be called over RPC."
-    hidden = method.startswith("_") and method != _OWN
-    if hidden or found is _MISSING or isinstance(found, (type, staticmethod, classmethod)):
-        return f'The RPC receiver does not implement the method "{method}".'
+        return _reserved(method)
+    if _hidden("" if method == _OWN else method, found):
+        return not_implemented(method)
     if not callable(found):
-        return f'"{method}" is not a function.'
+        return not_a_function(method)
     return None
+
+
+def _hidden(name: str, found: Any) -> bool:
+    return name.startswith("_") or found is _MISSING or isinstance(found, (type, staticmethod, classmethod))
+
+
+def call_member(target: Any, path: Path, args: tuple[Any, ...] | None) -> Any:
+    """The result of calling the member at ``path`` of ``target``, or of reading it where ``args`` is ``None``.
+
+    The first step follows the rules of a class (RPC-13); behind it lies what a property or a method
+    has given away: items of plain containers, members of other targets and of stubs.
+
+    Raises:
+        TypeError: there is no such member for others, or it is called and is no function.
+    """
+    value = target
+    for nth, name in enumerate(path):
+        if type(value) is RpcStub or type(value) is RpcPromise:
+            member = getattr(value, name)
+            for further in path[nth + 1 :]:
+                member = getattr(member, further)
+            return member if args is None else member(*args)
+        value = _member(value, name, outermost=nth == 0)
+    if args is None:
+        return value
+    if not callable(value):
+        raise TypeError(not_a_function(path[-1] if path else "target"))
+    return value(*args)
+
+
+def _member(value: Any, name: str, *, outermost: bool) -> Any:
+    if type(value) is dict:
+        if name in value:
+            return value[name]
+    elif outermost or isinstance(value, RpcTarget):
+        cls = type(value)
+        if name in (_OF_STUBS if isinstance(value, RpcTarget) else RESERVED):
+            raise TypeError(_reserved(name))
+        if not _hidden(name, inspect.getattr_static(cls, name, _MISSING)):
+            return getattr(value, name)
+    raise TypeError(not_implemented(name))

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from lumenize_sim.clone import RangeError
+from lumenize_sim.clone import (
+    AggregateError,
+    DataCloneError,
+    EvalError,
+    RangeError,
+    RemoteError,
+    URIError,
+    error_message,
+    error_name,
+    structured_clone,
+)
 from lumenize_sim.errors import AppError
 from lumenize_sim.objects import refusal
 
-__all__ = ["DISCONNECTED", "DurableObjectError", "across", "disconnected", "fallen", "reset_error"]
+__all__ = ["DISCONNECTED", "DurableObjectError", "across", "disconnected", "fallen", "gone", "reset_error"]
 
 #: How a disconnect without a better text is shown (LC-41).
 DISCONNECTED = "Network connection lost."
@@ -43,39 +53,83 @@ def reset_error(message: str, *, overloaded: bool = False) -> DurableObjectError
     return DurableObjectError(message, durable_object_reset=True, overloaded=overloaded)
 
 
-def fallen(error: BaseException) -> BaseException:
+def gone() -> Exception:
+    """What a stub's calls fail with when its host has ended: the error carries no property."""
+    return refusal.Error("The execution context which hosts this callback is no longer running.")
+
+
+def fallen(error: BaseException, *, remote: bool = False) -> BaseException:
     """``error``, which broke an instance, as its direct caller sees it (LC-31, LC-45 b).
 
     A copy: callers do not share an exception, whose traceback each of them would extend.
-    Class and message are kept; ``durable_object_reset`` is set, ``remote`` is not.
+    Class and message are kept; ``durable_object_reset`` is set, and ``remote`` where the runtime
+    sets it on whatever user code has thrown.
     """
+    copy: Any
     if isinstance(error, DurableObjectError):
-        return DurableObjectError(str(error), **{name: True for name in _PROPERTIES if getattr(error, name, False)})
-    copy = _copy(error)
-    copy.durable_object_reset = True  # type: ignore[attr-defined]  # the platform sets it on any error object
-    return copy
+        copy = DurableObjectError(str(error), **{name: True for name in _PROPERTIES if getattr(error, name, False)})
+    else:
+        copy = _plain(error)
+        copy.durable_object_reset = True
+    if remote:
+        copy.remote = True
+    return copy  # type: ignore[no-any-return]  # an exception in both branches
 
 
-def across(error: BaseException) -> BaseException:
+def across(error: BaseException, *, enhanced: bool = False) -> BaseException:
     """``error``, which a method raised, as it arrives at the caller: a copy with ``remote`` (RPC-19, LC-45 d).
 
-    Own properties and the cause stay behind, as before the enhanced serialisation; the class
-    survives where it is one that both sides know.
+    Args:
+        enhanced: own fields, cause, ``errors`` and custom names survive, as with
+            ``enhanced_error_serialization``.  Without it they stay behind: the class survives where it is one that
+            both sides know, and another class or name becomes the beginning of the message.
     """
     if isinstance(error, DurableObjectError):
         properties: dict[str, Any] = {
             name: True for name in _PROPERTIES if getattr(error, name, False) and name != "durable_object_reset"
         }
         return DurableObjectError(str(error), **{**properties, "remote": True})
-    copy = _copy(error)
-    copy.remote = True  # type: ignore[attr-defined]  # the platform sets it on any error object
-    return copy
+    copy: Any = _rich(error) if enhanced else _plain(error)
+    copy.remote = True
+    return copy  # type: ignore[no-any-return]  # an exception in both branches
 
 
-def _copy(error: BaseException) -> BaseException:
+def _rich(error: BaseException) -> BaseException:
+    if isinstance(error, refusal.Error) and not vars(error):
+        return refusal.Error(str(error))
+    try:
+        copy = structured_clone(error)
+    except Exception:
+        return _plain(error)  # a cause that cannot cross takes nothing else along
+    if isinstance(copy, RemoteError):
+        copy.stack = None  # the callee's stack does not survive
+        if copy.name == "Error" and error_name(error) == "Error":
+            plain = Exception(str(copy)) if type(error) is Exception else refusal.Error(str(copy))
+            plain.__cause__ = copy.__cause__
+            vars(plain).update({k: v for k, v in vars(copy).items() if k not in ("name", "stack")})
+            copy = plain
+    for name in ("durable_object_reset", "durableObjectReset"):
+        vars(copy).pop(name, None)
+    return copy  # type: ignore[no-any-return]  # an exception comes back as one
+
+
+#: Classes that both sides know, besides the builtin ones of Python.
+_KNOWN = (refusal.InvalidAccessError, refusal.QuotaExceededError, RangeError, URIError, EvalError, DataCloneError)
+
+
+def _plain(error: BaseException) -> BaseException:
     cls = type(error)
-    if cls in (refusal.InvalidAccessError, refusal.QuotaExceededError, RangeError):
+    named = vars(error).get("name")
+    if isinstance(named, str) and not isinstance(error, RemoteError):
+        return Exception(f"{named}: {error}")
+    if cls in _KNOWN:
         return cls(str(error))
+    if isinstance(error, RemoteError):
+        return Exception(f"{error.name}: {error}" if error.name not in ("", "Error") else str(error))
+    if isinstance(error, AggregateError) or cls in (ExceptionGroup, BaseExceptionGroup):
+        copy = AggregateError(error_message(error))
+        del copy.errors  # the class survives, what it has gathered does not
+        return copy
     if cls is refusal.Error or getattr(cls, "wire_name", None) == "Error":
         return refusal.Error(str(error))
     if cls.__module__ == "builtins" and issubclass(cls, Exception):

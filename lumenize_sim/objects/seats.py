@@ -9,14 +9,24 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import outcome
+
+from lumenize_sim.objects.arrival import Arrival
+from lumenize_sim.objects.hop import Hop
 from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.incarnation import Incarnation
-from lumenize_sim.objects.isolate import InstanceGone
+from lumenize_sim.objects.isolate import InstanceGone, PythonIsolate
 from lumenize_sim.objects.pending import Outcome, Pending
+from lumenize_sim.objects.rpc_errors import across
+from lumenize_sim.objects.rpc_stub import Export, RpcStub
+from lumenize_sim.objects.rpc_target import RpcTarget
 from lumenize_sim.objects.strand import Owner, Strand, strand_var
 from lumenize_sim.objects.timers import OwnerTimers
+
+if TYPE_CHECKING:
+    from lumenize_sim.objects.calls import Call, CallDispatcher
 
 __all__ = ["Arrived", "GatedSeat", "UngatedSeat"]
 
@@ -44,10 +54,23 @@ class UngatedSeat(ABC):
     Attributes:
         owner: who sits here.
         timers: its timers.
+        dispatcher: sends its calls, once it has made one.
+        enhanced: what errors keep when they cross (RPC-19).
+        held: stubs that it holds; they are disposed of when it ends (RPC-18).
+        sessions: how many sessions are open because of it (RPC-14b).
+        lonely: is told when none is open any more.
     """
 
-    def __init__(self, name: str, turns: Turns, base: Context) -> None:
+    dispatcher: CallDispatcher
+
+    def __init__(self, name: str, turns: Turns, base: Context, *, enhanced: bool = False) -> None:
         self.name = name
+        self.enhanced = enhanced
+        self.held: dict[RpcStub, None] = {}
+        self.sessions = 0
+        self.lonely: Callable[[], None] | None = None
+        self._leaving: list[Call] = []
+        self._isolate: PythonIsolate | None = None
         self.owner = Owner(name, self.spawn, self._wake)
         self.owner.seat = self
         self.timers = OwnerTimers(self._arm)
@@ -81,6 +104,14 @@ class UngatedSeat(ABC):
     def _resumed(self, event: str) -> None:
         """An answer has arrived, and a turn of this owner begins with it."""
 
+    @abstractmethod
+    def post_own(self, label: str, fire: Callable[[], None]) -> None:
+        """An event of this owner."""
+
+    @abstractmethod
+    def interrupt(self, error: BaseException) -> None:
+        """Ctrl-C, or a turn broken off, reached code of this owner."""
+
     # -- the actor -----------------------------------------------------------------------
 
     @property
@@ -89,7 +120,11 @@ class UngatedSeat(ABC):
         return self
 
     def end_turn(self) -> bool:
-        """Nothing to commit."""
+        """Nothing to commit; calls leave now, behind every ``fetch`` of the turn (RPC-1a)."""
+        if self._leaving:
+            leaving, self._leaving = self._leaving, []
+            for call in leaving:
+                call.leave()
         return False
 
     def context(self, label: str) -> Context:
@@ -142,9 +177,10 @@ class UngatedSeat(ABC):
 
     # -- calls -----------------------------------------------------------------------------
 
-    def wait_for(self, label: str) -> tuple[Pending[Any], Arrived]:
-        """A `Pending` of this owner, settled as a turn of its own."""
-        pending: Pending[Any] = Pending(label)
+    def wait_for(self, label: str, pending: Pending[Any] | None = None) -> tuple[Pending[Any], Arrived]:
+        """A `Pending` of this owner, or the one given, settled as a turn of its own."""
+        if pending is None:
+            pending = Pending(label)
 
         def arrived(event: str, result: Outcome) -> None:
             if not self.owner.dead:
@@ -158,18 +194,95 @@ class UngatedSeat(ABC):
         """Nothing holds it back."""
         effect()
 
+    def emit_call(self, call: Call) -> None:
+        """It takes some hops more than a ``fetch``, which is to say until the turn is over (RPC-1a)."""
+        if self._turns.current is self.owner:
+            self._leaving.append(call)
+        else:
+            call.leave()
+
+    def emit_fetch(self, call: Call) -> None:
+        """Nothing holds it back."""
+        call.leave()
+
+    def drop_calls(self) -> None:
+        """Calls of the turn never leave (RPC-24)."""
+        self._leaving.clear()
+
     def next_call(self, target: str) -> int:
         """How many calls to ``target`` went before."""
         nth = self._calls.get(target, -1) + 1
         self._calls[target] = nth
         return nth
 
+    # -- what it lets others call ----------------------------------------------------------
+
+    def section(self) -> None:  # noqa: B027  # owners with gates have another seat
+        """There are no gates."""
+
+    def opened(self) -> None:
+        """One session more."""
+        self.sessions += 1
+
+    def session_ended(self) -> None:
+        """One session less."""
+        self.sessions -= 1
+        if not self.sessions and self.lonely is not None and not self.owner.dead:
+            self.lonely()
+
+    def closed(self, export: Export) -> None:
+        """See `ExportSeat`."""
+
+        def fire() -> None:
+            if self.owner.dead:
+                return
+            dispose = _disposer(export)
+            if dispose is not None:
+                self.serve(f"{export.label}/closed", None, dispose, lambda result: None)
+            self.session_ended()
+
+        self.post_own(f"{export.label}/closed", fire)
+
+    def serve(
+        self,
+        label: str,
+        section: Any,
+        function: Callable[[], Any],
+        reply: Callable[[Outcome], None],
+        *,
+        cause: int = -1,
+    ) -> None:
+        """Run ``function`` as a turn that an event has begun; ``reply`` hears its outcome."""
+        if self._isolate is None:
+            self._isolate = PythonIsolate(lambda: None, self.owner, wrote=lambda: False, interrupt=self.interrupt)
+
+        def done(result: Outcome) -> None:
+            if type(result) is outcome.Error:
+                result = outcome.Error(across(result.error, enhanced=self.enhanced))
+            reply(result)
+
+        self._turns.begin_turn(self.owner)
+        self._isolate.take_turn(self.context(label), function, (), done)
+
+    def dispose_held(self) -> None:
+        """It has ended: nobody uses its stubs any more (RPC-18)."""
+        for stub in list(self.held):
+            stub.dispose()
+
 
 class GatedSeat:
-    """An incarnation's seat: everything goes through its machine."""
+    """An incarnation's seat: everything goes through its machine.
+
+    Attributes:
+        dispatcher: sends its calls.
+        held: stubs that it holds; they are disposed of when it ends (RPC-18).
+    """
+
+    dispatcher: CallDispatcher
 
     def __init__(self, incarnation: Incarnation) -> None:
         self.incarnation = incarnation
+        self.held: dict[RpcStub, None] = {}
         self.name = incarnation.machine.name
         self.owner = incarnation.owner
         self.owner.seat = self
@@ -180,15 +293,32 @@ class GatedSeat:
         """The machine's host."""
         return self.incarnation.machine.host
 
-    def wait_for(self, label: str) -> tuple[Pending[Any], Arrived]:
+    @property
+    def enhanced(self) -> bool:
+        """What errors keep when they cross (RPC-19)."""
+        return self.incarnation.machine.enhanced
+
+    def wait_for(self, label: str, pending: Pending[Any] | None = None) -> tuple[Pending[Any], Arrived]:
         """See `Incarnation.wait_for`."""
-        return self.incarnation.wait_for(label)
+        return self.incarnation.wait_for(label, pending)
 
     def emit(self, effect: Callable[[], None]) -> None:
         """Through the output gate."""
         if self.incarnation.dead:
             raise InstanceGone
         self.incarnation.isolate.emit(effect)
+
+    def emit_call(self, call: Call) -> None:
+        """Through the output gate; the session opens whether or not that lets it go (RPC-14a)."""
+        if self.incarnation.dead:
+            raise InstanceGone
+        self.incarnation.isolate.emit(_Departure(call))
+
+    def emit_fetch(self, call: Call) -> None:
+        """Through the output gate, and then once more through the input gate (IG-14)."""
+        if self.incarnation.dead:
+            raise InstanceGone
+        self.incarnation.isolate.emit(Hop(self.incarnation, call.label, call.leave))
 
     def next_call(self, target: str) -> int:
         """Counted over all incarnations, so that labels stay apart."""
@@ -199,3 +329,88 @@ class GatedSeat:
     def deadline(self, due_us: int, expire: Callable[[], None]) -> TimerHandle:
         """A cancel scope's deadline is a timer of the object, and goes through the input gate."""
         return self.incarnation.set_timer(due_us, expire)
+
+    # -- what it lets others call ----------------------------------------------------------
+
+    def section(self) -> Any:
+        """The critical section that runs, or the root (IG-22)."""
+        strand = strand_var.get()
+        incarnation = self.incarnation
+        return incarnation.gate if strand is None or strand.owner is not self.owner else strand.section
+
+    def opened(self) -> None:
+        """One session more: the object is not idle (LC-22)."""
+        self.incarnation.work.clients += 1
+
+    def session_ended(self) -> None:
+        """One session less."""
+        incarnation = self.incarnation
+        if not incarnation.dead:
+            incarnation.work.clients -= 1
+            incarnation.machine.rested(incarnation)
+
+    def closed(self, export: Export) -> None:
+        """See `ExportSeat`."""
+        incarnation = self.incarnation
+        if incarnation.dead:
+            return
+
+        def fire() -> None:
+            if incarnation.dead:
+                return
+            dispose = _disposer(export)
+            if dispose is not None:
+                self.serve(f"{export.label}/closed", export.section, dispose, lambda result: None)
+            self.session_ended()
+
+        incarnation.machine.host.post(f"{export.label}/closed", fire)
+
+    def serve(
+        self,
+        label: str,
+        section: Any,
+        function: Callable[[], Any],
+        reply: Callable[[Outcome], None],
+        *,
+        cause: int = -1,
+    ) -> None:
+        """An event asks for its turn; ``reply`` hears the outcome of ``function``, or that the instance died."""
+        machine = self.incarnation.machine
+
+        def run(incarnation: Incarnation) -> None:
+            incarnation.invoke(label, function, (), reply, section=section)
+
+        def fail(error: BaseException) -> None:
+            reply(outcome.Error(machine.fallen(error)))
+
+        self.incarnation.arrive(Arrival("call", label, section.live(), run, fail, cause))
+
+    def dispose_held(self) -> None:
+        """It has ended: nobody uses its stubs any more (RPC-18)."""
+        for stub in list(self.held):
+            stub.dispose()
+
+
+class _Departure:
+    """A call on its way through the output gate."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def __call__(self) -> None:
+        self.call.leave()
+
+    def hold(self) -> None:
+        """It has to wait: the session opens at once (RPC-14a)."""
+        self.call.held_back(for_ever=False)
+
+    def abandon(self) -> None:
+        """It will never leave: the session opens all the same."""
+        self.call.held_back(for_ever=True)
+
+
+def _disposer(export: Export) -> Callable[[], Any] | None:
+    target = export.target
+    return getattr(target, "dispose", None) if isinstance(target, RpcTarget) else None

@@ -121,7 +121,7 @@ class ObjectHostOf:
         self.flush_events = world.tapes_flushes or world.plan.concerns(name, FLUSH_KINDS)
         self.next_flush_us: int | None = None
         self.next_reads_us: deque[int] = deque()
-        self._by_hand = False
+        self.by_hand = False
         self._flushes = Link()
         self.alarms = AlarmServiceOf(self)
 
@@ -214,7 +214,7 @@ class ObjectHostOf:
 
     def post_flush(self, label: str, fire: Callable[[], None], after_us: int) -> None:
         """Flushes end in order (OG-20)."""
-        if self._by_hand:
+        if self.by_hand:
             # An event in every run of the scenario, whatever is planned: so its place belongs on the tape.
             label = label.replace("!flush", "!driven-flush")
         event = Event(label, self, self.caused(fire), receiver=self.name)
@@ -236,7 +236,7 @@ class ObjectHostOf:
         """What the plan says about the flush of ``commit``."""
         if self.next_flush_us is not None:
             # What is committed from now on must not be durable before this one: each flush is an event.
-            self.flush_events = self._by_hand = True
+            self.flush_events = self.by_hand = True
             after_us, self.next_flush_us = self.next_flush_us, None
             return after_us
         if not self.faulty:

@@ -1,4 +1,4 @@
-"""Calls over stubs: snapshot, link, delivery, reply (RPC-1 to RPC-9).
+"""How calls travel in a world: links, faults, the trace (RPC-1 to RPC-9).
 
 A link is one stub, never a pair of actors: mesh calls take a fresh stub each, and
 nothing orders two stubs.  A call never silently disappears; it fails with a disconnect
@@ -7,116 +7,139 @@ before or after the callee ran (LC-43).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import outcome
 
 from lumenize_sim.clone import UNDEFINED
-from lumenize_sim.kernel.event import Actor, Event
+from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.kernel import Link
 from lumenize_sim.mesh.envelope import Envelope, Failure, Result
-from lumenize_sim.mesh.transport import snapshot, snapshot_outcome
-from lumenize_sim.objects.namespace import ServiceBinding, Stub
-from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.rpc_errors import disconnected, fallen
+from lumenize_sim.objects.calls import Call, CallDispatcher
+from lumenize_sim.objects.namespace import Stub
+from lumenize_sim.objects.pending import Outcome
+from lumenize_sim.objects.rpc_errors import disconnected
+from lumenize_sim.objects.rpc_stub import Path, RpcPromise, RpcStub
 from lumenize_sim.world.host import app_line
 
 if TYPE_CHECKING:
+    from lumenize_sim.objects.machine import ObjectMachine
     from lumenize_sim.world.world import World
 
-__all__ = ["CallNetwork", "Caller", "DispatcherOf"]
+__all__ = ["CallNetwork", "SimCall", "SimDispatcher"]
 
 
-class Caller(Protocol):
-    """Who calls: an incarnation of an object, a Worker's invocation."""
+class SimDispatcher(CallDispatcher):
+    """The `Dispatcher` of one caller in a world."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def receiver(self) -> str | None: ...
-    @property
-    def actor(self) -> Actor: ...
-    def wait_for(self, label: str) -> tuple[Pending[Any], Callable[[str, Outcome], None]]: ...
-    def emit(self, effect: Callable[[], None]) -> None: ...
-    def next_call(self, target: str) -> int: ...
+    __slots__ = ("_network",)
 
-
-class DispatcherOf:
-    """The `Dispatcher` of one caller."""
-
-    __slots__ = ("_caller", "_network")
-
-    def __init__(self, network: CallNetwork, caller: Caller) -> None:
+    def __init__(self, network: CallNetwork, caller: Any) -> None:
+        super().__init__(caller)
         self._network = network
-        self._caller = caller
 
-    def call(self, stub: Stub | ServiceBinding, method: str, args: tuple[Any, ...]) -> Pending[Any]:
-        """Send one call; it leaves when the caller's output gate lets it (3.1)."""
-        caller = self._caller
-        network = self._network
-        target = network.target_name(stub)
-        label = f"{caller.name}>{target}#{caller.next_call(target)}"
-        try:
-            copies = tuple(map(snapshot, args))
-        except Exception as error:
-            # Bad arguments are the caller's own failure: nothing is sent (RPC-16).
-            return Pending.failed(error)
-        pending, arrived = caller.wait_for(label)
-        cause = network.record_send(caller, target, label, method, copies)
-        caller.emit(lambda: network.transmit(caller, stub, target, label, method, copies, arrived, cause))
-        return pending
+    def _name_of(self, target: Any) -> str:
+        return self._network.target_name(target)
 
-
-class _Reply:
-    """The way back of one call."""
-
-    __slots__ = ("_arrived", "_caller", "_label", "_lost", "_network", "_replied", "by", "callee", "place")
-
-    def __init__(
+    def _make(
         self,
-        network: CallNetwork,
-        caller: Caller,
-        callee: str,
+        target: Any,
+        name: str,
         label: str,
+        method: str | Path,
+        args: tuple[Any, ...] | None,
+        params: Sequence[RpcStub] | None,
         arrived: Callable[[str, Outcome], None],
-        *,
-        lost: bool,
-    ) -> None:
-        self._network = network
-        self._caller = caller
-        self._label = label
-        self._arrived = arrived
-        self._lost = lost
-        self._replied = False
-        self.callee = callee
-        self.by = ""
-        self.place: Any = None
+    ) -> SimCall:
+        call = SimCall(self._caller, target, label, method, args, params, arrived)
+        network = call.network = self._network
+        call.name = name
+        call.trace_cause = network.record_send(call) if network.world.tracing else -1
+        return call
 
-    #: What a result is kept as while the output gate holds it (RPC-6).
-    snapshot = staticmethod(snapshot_outcome)
 
-    def __call__(self, result: Outcome) -> None:
-        network = self._network
+class SimCall(Call):
+    """One call in a world.
+
+    Attributes:
+        name: the actor behind the target.
+        by: who answers, for the trace, where it is not the callee.
+        lost: what the plan of faults says: 1 before, 2 after the callee ran.
+        behind: calls that go through its result, in order.
+    """
+
+    network: CallNetwork
+    name: str
+    trace_cause: int
+    actor: Any = None
+    by = ""
+    lost = 0
+    behind: Link | None = None
+    _machine: ObjectMachine | None = None
+
+    @property
+    def cause(self) -> int:
+        """See `Call`."""
+        return self.network.world.cause
+
+    def leave(self) -> None:
+        """See `Call`."""
+        self.network.transmit(self)
+
+    def held_back(self, *, for_ever: bool) -> None:
+        """See `Call`."""
+        # A label of its own where it appears only because a planned fault has made flushes events.
+        planned = not for_ever and not self.caller.actor.by_hand
+        self.network.open_session(self, "session" if planned else "unsent")
+
+    def machine(self) -> ObjectMachine:
+        """See `Call`."""
+        found = self._machine
+        if found is None:
+            stub = self.target
+            found = self._machine = self.network.world.machine(stub.binding, stub.id)
+        return found
+
+    def callee(self) -> Any:
+        """See `Call`."""
+        return self.network.seat_of(self)
+
+    def _post_at_callee(self, fire: Callable[[], None]) -> None:
+        world, actor = self.network.world, self.actor
+        label = f"{self.label}/go"
+        cause = world.cause
+
+        def arrive() -> None:
+            world.deliver(actor.name, label, cause)
+            fire()
+
+        earlier = self.target._call
+        if earlier.behind is None:
+            earlier.behind = Link()
+        world.kernel.post_on(earlier.behind, Event(label, actor, arrive, receiver=_receiver(actor)))
+
+    def _send_answer(self, result: Outcome) -> None:
+        network = self.network
         world = network.world
-        if self._replied or world.closed:
+        if world.closed:
             return
-        self._replied = True
         if type(result) is outcome.Value and getattr(result.value, "web_socket", None) is not None:
-            result = world.sockets.hand_over(result, self.place)
-        result = outcome.Error(disconnected()) if self._lost else snapshot_outcome(result)
-        caller, label = self._caller, self._label
+            result = world.sockets.hand_over(result, self.actor)
+        if self.lost and not self.by:
+            result = outcome.Error(disconnected())
+        caller = self.caller
+        label = f"{self.label}/r"
         cause = -1
         if world.tracing:
-            by = self.by or self.callee
-            cause = world.record("reply", by, label, describe_outcome(self.callee, caller.name, result))
-        actor, arrived = caller.actor, self._arrived
+            by = self.by or self.name
+            cause = world.record("reply", by, label, describe_outcome(self.name, caller.name, result))
 
         def fire() -> None:
             world.deliver(caller.name, label, cause)
-            arrived(label, result)
+            self.arrive_back(label, result)
 
-        world.kernel.post(Event(label, actor, fire, receiver=caller.receiver, delay_limit_us=network.limit_us))
+        world.kernel.post(Event(label, caller.actor, fire, receiver=caller.receiver, delay_limit_us=network.limit_us))
 
 
 class CallNetwork:
@@ -126,70 +149,126 @@ class CallNetwork:
         self.world = world
         self.limit_us = round(world.options.network.max_delay_s * 1_000_000)
 
-    def target_name(self, stub: Stub | ServiceBinding) -> str:
-        """The actor behind a stub."""
-        if type(stub) is Stub:
-            return self.world.object_name(stub.binding, stub.id)
-        return stub.binding
+    def target_name(self, target: Any) -> str:
+        """The actor behind what a call goes through."""
+        kind = type(target)
+        if kind is Stub:
+            return self.world.object_name(target.binding, target.id)
+        if kind is RpcStub:
+            name: str = target._export.seat.name
+            return name
+        if kind is RpcPromise:
+            return target._call.name  # type: ignore[no-any-return]  # of a call of ours
+        return target.binding  # type: ignore[no-any-return]  # a service binding
 
-    def record_send(self, caller: Caller, target: str, label: str, method: str, args: tuple[Any, ...]) -> int:
+    def seat_of(self, call: SimCall) -> Any:
+        """Where the result of a call is made."""
+        target = call.target
+        kind = type(target)
+        if kind is Stub:
+            incarnation = call.machine().incarnation
+            return None if incarnation is None else incarnation.owner.seat
+        if kind is RpcStub:
+            return target._export.seat
+        if kind is RpcPromise:
+            return target._call.callee()
+        return call.actor
+
+    def record_send(self, call: SimCall) -> int:
         """The trace of a call that leaves."""
-        world = self.world
-        if not world.tracing:
-            return -1
-        data: dict[str, Any] = {"from": caller.name, "to": target, "method": method}
+        caller, args = call.caller, call.args
+        method = call.method if type(call.method) is str else ".".join(call.method)
+        data: dict[str, Any] = {"from": caller.name, "to": call.name, "method": method}
         if method == "_execute_operation" and args and type(args[0]) is Envelope:
             data["method"], data["args"] = describe_chain(args[0].chain)
-        else:
+        elif args is not None:
             data["args"] = [render(a) for a in args]
-        return world.record("send", caller.name, label, data, where=app_line())
+        return self.world.record("send", caller.name, call.label, data, where=app_line())
 
-    def transmit(
-        self,
-        caller: Caller,
-        stub: Stub | ServiceBinding,
-        target: str,
-        label: str,
-        method: str,
-        args: tuple[Any, ...],
-        arrived: Callable[[str, Outcome], None],
-        cause: int,
-    ) -> None:
+    def transmit(self, call: SimCall) -> None:
         """A call leaves its caller."""
         world = self.world
-        kernel = world.kernel
+        caller = call.caller
         lost = world.plan.at("lost-call", caller.name, 3) if world.plan else 0
         if lost:
             world.fault_fired("lost-call", caller.name, lost)
-        reply = _Reply(self, caller, target, f"{label}/r", arrived, lost=lost == 2)
-        if lost == 1:
-            # The callee never hears of it: a record of its own would stand at a chance place in its order.
-            reply.by = caller.name
-            reply(outcome.Error(disconnected()))
-            return
-        if type(stub) is Stub:
-            machine = world.machine(stub.binding, stub.id)
-            host: Any = machine.host
-            reply.place = host
+            call.lost = lost
+            if lost == 1:
+                # The callee never hears of it: a record of its own would stand at a chance place in its order.
+                call.by = caller.name
+                call(outcome.Error(disconnected()))
+                return
+        target, label = call.target, call.label
+        kind = type(target)
+        if kind is Stub:
+            call.actor = call.machine().host
+            arrive = call.reach_object
+        elif kind is RpcStub:
+            export = target._export
+            path: Path = call.method if type(call.method) is tuple else (str(call.method),)
+            call.actor = export.seat.actor
 
-            def fire() -> None:
-                world.deliver(target, label, cause)
-                if stub._bound is None:
-                    stub._bound = machine.generation
-                elif stub._bound != machine.generation:
-                    assert machine.last_reset is not None, "a generation ends with a reset"
-                    reply(outcome.Error(fallen(machine.last_reset)))
-                    return
-                machine.call(label, method, args, reply, cause=world.cause)
+            def arrive() -> None:
+                call.reach_export(export, path)
 
-            event = Event(label, host, fire, receiver=target, delay_limit_us=self.limit_us)
+        elif kind is RpcPromise:
+            earlier = target._call
+            if earlier.actor is None:
+                call.by = caller.name
+                call(earlier.sent)
+                return
+            call.actor = earlier.actor
+            target, arrive = earlier.target, call.reach_result
         else:
-            event = world.workers.invocation(stub.binding, label, method, args, reply, cause, self.limit_us)
-            reply.callee = event.actor.name
-            reply.place = event.actor
-        if stub._link is None:
-            stub._link = Link()
-        kernel.post_on(stub._link, event)
+            event = world.workers.invocation(
+                target.binding, label, call.method, call.args, call, call.trace_cause, self.limit_us
+            )
+            call.actor, call.name = event.actor, event.actor.name
+            self._post(target, call, event)
+            return
+        actor = call.actor
+        name, cause = actor.name, call.trace_cause
+
+        def fire() -> None:
+            world.deliver(name, label, cause)
+            arrive()
+
+        event = Event(label, actor, fire, receiver=_receiver(actor), delay_limit_us=self.limit_us)
+        self._post(target, call, event)
+
+    def open_session(self, call: SimCall, suffix: str) -> None:
+        """A call has to wait at its caller; the object that it goes to wakes at once (RPC-14a)."""
+        if type(call.target) is not Stub:
+            return
+        world, machine = self.world, call.machine()
+        label, cause = f"{call.label}/{suffix}", call.trace_cause
+
+        def fire() -> None:
+            world.deliver(machine.name, label, cause)
+            if call.bound(machine):
+                machine.open_session(label)
+
+        event = Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self.limit_us)  # type: ignore[arg-type]  # the host is the actor
+        self._post(call.target, call, event)
+
+    def _post(self, target: Any, call: SimCall, event: Event) -> None:
+        """Onto one of the two channels of a stub (RPC-1a)."""
+        while type(target) is RpcPromise:
+            target = target._call.target
+        if call.method == "fetch" and type(target) is not RpcStub:
+            if target._fetches is None:
+                target._fetches = Link()
+            link = target._fetches
+        else:
+            if target._link is None:
+                target._link = Link()
+            link = target._link
+        self.world.kernel.post_on(link, event)
+
+
+def _receiver(actor: Any) -> str | None:
+    """The scope of an actor's events; the driver's may touch anything."""
+    return getattr(actor, "receiver", actor.name)  # type: ignore[no-any-return]  # a name
 
 
 def render(value: Any, limit: int = 200) -> Any:

@@ -32,7 +32,7 @@ class FreeSeat(UngatedSeat):
     """
 
     def __init__(self, world: World, name: str, *, everything: bool = False) -> None:
-        super().__init__(name, world.kernel.queue, world.blank)
+        super().__init__(name, world.kernel.queue, world.blank, enhanced=world.enhanced_errors)
         self.world = world
         self.receiver: str | None = None if everything else name
         self.housekeeping = OwnerTimers(self._arm_background)
@@ -151,6 +151,21 @@ class FreeSeat(UngatedSeat):
         world.kernel.post_at(event, due_us)
         return _Handle(world.kernel, event)
 
+    def post_own(self, label: str, fire: Callable[[], None]) -> None:
+        """See `UngatedSeat`."""
+        world = self.world
+        cause = world.cause
+
+        def arrive() -> None:
+            world.deliver(self.name, label, cause)
+            fire()
+
+        world.kernel.post(Event(label, self, arrive, receiver=self.receiver))
+
+    def interrupt(self, error: BaseException) -> None:
+        """See `Kernel.interrupt`."""
+        self.world.kernel.interrupt(error)
+
     def _resumed(self, event: str) -> None:
         if self.world.tracing:
             self.world.record("resume", self.name, event, None, self.world.cause)
@@ -162,6 +177,8 @@ class FreeSeat(UngatedSeat):
         self.housekeeping.drop()
         if self._frames is not None:
             self._frames.drop()
+        if self.held:
+            self.dispose_held()
 
 
 class ObjectSeat(GatedSeat):

@@ -11,13 +11,14 @@ from lumenize_sim.kernel.event import Event
 from lumenize_sim.mesh.invocation import Invocation
 from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.pending import Outcome
+from lumenize_sim.objects.rpc_stub import Path
 from lumenize_sim.trace.event import error_data
 from lumenize_sim.world.seats import FreeSeat
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World
 
-__all__ = ["Workers"]
+__all__ = ["WorkerSeat", "Workers"]
 
 
 class Workers:
@@ -30,17 +31,23 @@ class Workers:
         self,
         binding: str,
         label: str,
-        method: str,
-        args: tuple[Any, ...],
+        method: str | Path,
+        args: tuple[Any, ...] | None,
         reply: Callable[[Outcome], None],
         cause: int,
         limit_us: int,
     ) -> Event:
         """An event that runs ``method`` on a fresh instance.  It races with nothing: its receiver is its own."""
         world = self._world
-        seat = _WorkerSeat(world, f"{binding}~{label}")
+        seat = WorkerSeat(world, f"{binding}~{label}")
         invocation = seat.invocation = Invocation(
-            world.app.bindings[binding], world.host, seat, world.env_for(seat), label, reply
+            world.app.bindings[binding],
+            world.host,
+            seat,
+            world.env_for(seat),
+            label,
+            reply,
+            options=world.options.objects,
         )
 
         def fire() -> None:
@@ -51,7 +58,7 @@ class Workers:
         return Event(label, seat, fire, receiver=seat.name, delay_limit_us=limit_us)
 
 
-class _WorkerSeat(FreeSeat):
+class WorkerSeat(FreeSeat):
     """Where one invocation runs (`InvocationSeat`)."""
 
     invocation: Invocation
@@ -67,10 +74,6 @@ class _WorkerSeat(FreeSeat):
     def listener_failed(self, label: str, error: BaseException) -> None:
         """Logged: the run goes on."""
         self.unhandled(error)
-
-    def interrupt(self, error: BaseException) -> None:
-        """See `Kernel.interrupt`."""
-        self.world.kernel.interrupt(error)
 
     def ended(self, label: str, result: Outcome) -> None:
         """One line of the trace."""

@@ -24,13 +24,14 @@ from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceB
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.storage import ConnectionPool
 from lumenize_sim.objects.strand import Owner, strand_var
+from lumenize_sim.objects.worker import WorkerEntrypoint
 from lumenize_sim.trace.recorder import Recorder
 from lumenize_sim.world.attributes import PendingReads
 from lumenize_sim.world.clients import connect_client, open_raw
 from lumenize_sim.world.entry import Entry
 from lumenize_sim.world.host import ObjectHostOf, SimHost
 from lumenize_sim.world.inspect import ObjectView
-from lumenize_sim.world.network import CallNetwork, DispatcherOf
+from lumenize_sim.world.network import CallNetwork, SimDispatcher
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.randomness import generator
 from lumenize_sim.world.raw_socket import RawSocket, upgrade_request
@@ -69,6 +70,7 @@ class World:
         self.plan = plan
         self.seed = seed
         self.options = options
+        self.enhanced_errors = options.objects.flag("enhanced_error_serialization")
         self.blank = copy_context()  # what events begin with: nothing of whoever sent them
         self.tapes_flushes = False
         self.tracing = recorder is not None
@@ -240,7 +242,7 @@ class World:
 
     def env_for(self, seat: Any) -> Env:
         """Bindings and variables for one owner; calls made through it are that owner's."""
-        dispatcher = DispatcherOf(self.calls, seat)
+        dispatcher = seat.dispatcher = SimDispatcher(self.calls, seat)
         bindings, variables = self.app.bindings, self.app.vars
         workerd = self.options.runtime == "workerd"
 
@@ -428,6 +430,4 @@ class World:
 
 def _is_object(cls: type) -> bool:
     """Whether a class is one of objects rather than of Workers."""
-    from lumenize_sim.mesh.worker import LumenizeWorker
-
-    return not issubclass(cls, LumenizeWorker)
+    return not issubclass(cls, WorkerEntrypoint)

@@ -10,7 +10,7 @@ import trio
 
 from lumenize_sim import World, gather
 from lumenize_sim.objects import Request, Response
-from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of, seconds
+from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of, seconds, thrown
 from tests.conformance.program import ISOLATE
 
 GROUP = "10.3 Output gate and durability"
@@ -472,7 +472,7 @@ async def lt_41(world: World) -> Any:
     "LT-42",
     "LC-32",
     bindings=D,
-    allowed=[["Error: x [durableObjectReset]", None, None, []]],
+    allowed=thrown(["Error: x [durableObjectReset]", None, None, []]),
     never={"stored": lambda o: o[1] is not None, "code went on": lambda o: o[3] != []},
     exhaustive=True,
     title="abort discards the turn",
@@ -487,7 +487,7 @@ async def lt_42(world: World) -> Any:
     "LT-43",
     "LC-32",
     bindings=D,
-    allowed=[["Error: Application called abort() to reset Durable Object. [durableObjectReset]", 1]],
+    allowed=thrown(["Error: Application called abort() to reset Durable Object. [durableObjectReset]", 1]),
     exhaustive=True,
     title="abort after the write is durable",
 )

@@ -9,9 +9,22 @@ import trio
 
 from lumenize_sim import DurableObject, LumenizeWorker, Network, World
 from tests.conformance.errors import PROPERTIES
-from tests.conformance.program import BOTH, ISOLATE, Program, program
+from tests.conformance.program import BOTH, ISOLATE, PRODUCTION, WORKERD, Program, program
 
-__all__ = ["EPOCH_MS", "EXACT", "F_S", "Keeper", "Logging", "Outside", "log", "lt", "outcome_of", "said", "seconds"]
+__all__ = [
+    "EPOCH_MS",
+    "EXACT",
+    "F_S",
+    "Keeper",
+    "Logging",
+    "Outside",
+    "log",
+    "lt",
+    "outcome_of",
+    "said",
+    "seconds",
+    "thrown",
+]
 
 #: Messages take no time, so that what arrives at an instant has arrived when the clock moves.
 EXACT: Final[dict[str, Any]] = {"network": Network(max_delay_s=0.0)}
@@ -83,6 +96,19 @@ async def outcome_of(awaitable: Awaitable[Any]) -> Any:
 def seconds(world: World) -> float:
     """Virtual time, in milliseconds' precision."""
     return round(world.now(), 3)
+
+
+def thrown(*outcomes: Any) -> dict[str, list[Any]]:
+    """Outcomes in which user code has reset the object: production makes such errors ``remote`` too (section 11)."""
+
+    def marked(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace(" [durableObjectReset]", " [remote durableObjectReset]")
+        if isinstance(value, dict):
+            return {key: marked(item) for key, item in value.items()}
+        return [marked(item) for item in value] if isinstance(value, list) else value
+
+    return {WORKERD: list(outcomes), PRODUCTION: [marked(outcome) for outcome in outcomes]}
 
 
 def lt(

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from lumenize_sim import DurableObject, LumenizeWorker, World, gather
-from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of
+from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of, thrown
 from tests.conformance.program import ISOLATE
 
 GROUP = "10.6 RPC"
@@ -132,7 +132,7 @@ GONE = "Error: gone [durableObjectReset]"
     "LT-69",
     "RPC-8",
     bindings=D,
-    allowed=[{"reset": GONE, "used before": GONE, "never used": None, "new": None}],
+    allowed=thrown({"reset": GONE, "used before": GONE, "never used": None, "new": None}),
     exhaustive=True,
     title="a stub is broken by a reset",
 )
@@ -194,7 +194,7 @@ async def lt_70(world: World) -> Any:
     "LT-70 object",
     "RPC-22",
     bindings={**D, "C": Caller},
-    allowed=[["Error: caller [durableObjectReset]", {"done": 1}]],
+    allowed=thrown(["Error: caller [durableObjectReset]", {"done": 1}]),
     options=EXACT,
     exhaustive=True,
     title="the caller, an object, is reset",

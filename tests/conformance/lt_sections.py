@@ -11,7 +11,7 @@ import trio
 from lumenize_sim import DurableObject, World, gather
 from lumenize_sim.objects import Request, Response
 from tests.conformance.lt_interleaving import SECTION_TIMEOUT
-from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of, seconds
+from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of, seconds, thrown
 from tests.conformance.program import ISOLATE, PRODUCTION, WORKERD
 
 GROUP = "10.2 Constructor and blockConcurrencyWhile"
@@ -214,7 +214,7 @@ BROKEN = "ValueError: E [durableObjectReset]"
     "IG-20",
     "RPC-8",
     bindings={"D": Sections},
-    allowed=[{"callers": [BROKEN, BROKEN], "log": [], "same stub": BROKEN, "m": None}],
+    allowed=thrown({"callers": [BROKEN, BROKEN], "log": [], "same stub": BROKEN, "m": None}),
     never={"the catch ran": lambda o: "c" in o["log"], "memory was kept": lambda o: o["m"] is not None},
     title="a throw in a section",
 )
@@ -310,13 +310,13 @@ class Fragile(DurableObject):
     "LC-31",
     "LC-45",
     bindings={"D": Fragile},
-    allowed=[
+    allowed=thrown(
         {
             "first": "ValueError: not today [durableObjectReset]",
             "new stub": 2,
             "old stub": "ValueError: not today [durableObjectReset]",
         }
-    ],
+    ),
     never={"new stubs fail for good": lambda o: o["new stub"] != 2},
     title="a constructor throws once",
 )
@@ -337,13 +337,13 @@ async def lt_23(world: World) -> Any:
     "LC-31",
     "LC-45",
     bindings={"D": Fragile},
-    allowed=[
+    allowed=thrown(
         {
             "first": "ValueError: not today [remote durableObjectReset]",
             "new stub": "2",
             "old stub": "ValueError: not today [durableObjectReset]",
         }
-    ],
+    ),
     title="the same, seen by fetch",
 )
 async def lt_23_fetch(world: World) -> Any:

@@ -646,7 +646,7 @@ class Stateless(LumenizeWorker):
     rules=("RPC-22", "RPC-24"),
     also={
         "RPC-24: a call issued in the last turn may get out, and what is under way may be late": lambda o: (
-            o["lone"] == []
+            o["lone"] == [] or len(o["withWaitUntil"]) < 2
         )
     },
 )

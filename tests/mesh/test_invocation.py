@@ -39,6 +39,10 @@ class Broken(Clerk):
 class Seat:
     """Writes down what it is asked; also its own timer handle."""
 
+    enhanced = False
+    sessions = 0
+    lonely: Any = None
+
     def __init__(self) -> None:
         self.owner = Owner("CLERK~1", lambda fn, args: None, lambda task: None)
         self.heard: list[Any] = []
@@ -61,6 +65,9 @@ class Seat:
 
     def cancel(self) -> None:
         self.heard.append("cancel")
+
+    def drop_calls(self) -> None:
+        self.heard.append("drop")
 
     def finish(self) -> None:
         self.heard.append("finish")

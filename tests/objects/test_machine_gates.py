@@ -609,7 +609,7 @@ def test_a_failed_section_resets_and_nobody_awaiting_resumes(passes: Any) -> Non
             error = error_of(result)
             assert (type(error), error.args) == (ValueError, ("E",))
             assert error.durable_object_reset is True
-            assert not hasattr(error, "remote")
+            assert error.remote is True  # user code threw it, and this is production (section 11)
             assert not hasattr(error, "retryable")
         assert len({id(r.error) for r in results}) == 3
         with pytest.raises(ValueError, match="E"):

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import outcome
 import pytest
 
 from lumenize_sim.clone import UNDEFINED
 from lumenize_sim.mesh.envelope import Failure, Result
-from lumenize_sim.mesh.transport import snapshot, snapshot_outcome
 from lumenize_sim.objects.http import Request, Response
+from lumenize_sim.objects.parcel import Parcel, pack_outcome
+from lumenize_sim.objects.parcel import snapshot as packed
+from lumenize_sim.objects.pending import Outcome
+
+
+def snapshot(value: object) -> Any:
+    return packed(value, Parcel(None))
+
+
+def snapshot_outcome(result: Outcome) -> Any:
+    return pack_outcome(result, Parcel(None))
 
 
 @pytest.mark.parametrize("value", [None, True, 7, 1.5, "x", Failure({"json": 1})])
@@ -55,9 +67,9 @@ def test_an_error_crosses_as_it_is() -> None:
 
 @pytest.mark.parametrize("wrap", [lambda value: value, Result])
 def test_a_result_that_cannot_cross_becomes_an_error_with_the_mark_of_the_callee(wrap: object) -> None:
-    """RPC-16, RPC-19; as an argument it is the sender's own failure."""
-    result = snapshot_outcome(outcome.Value(wrap(lambda: None)))  # type: ignore[operator]  # either of the two above
+    """RPC-15, RPC-19; as an argument it is the sender's own failure."""
+    result = snapshot_outcome(outcome.Value(wrap(object())))  # type: ignore[operator]  # either of the two above
     assert isinstance(result, outcome.Error)
     assert getattr(result.error, "remote", False) is True
     with pytest.raises(Exception, match="cannot be copied"):
-        snapshot(lambda: None)
+        snapshot(object())
