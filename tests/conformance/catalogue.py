@@ -24,6 +24,7 @@ MODULES = (
 #: Those of the reference's section 10.
 LITMUS_TESTS = (
     "lt_interleaving",
+    "lt_legacy",
     "lt_sections",
     "lt_output",
     "lt_storage",

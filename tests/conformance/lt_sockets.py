@@ -9,7 +9,7 @@ from typing import Any
 from lumenize_sim import DurableObject, World
 from lumenize_sim.objects import Request, Response, WebSocketPair, WebSocketRequestResponsePair
 from tests.conformance.lt_parts import EPOCH_MS, EXACT, Logging, log, logged, lt, outcome_of, said, seconds
-from tests.conformance.program import ISOLATE
+from tests.conformance.program import ISOLATE, PRODUCTION, WORKERD
 
 GROUP = "10.7 WebSockets and life cycle"
 test: Callable[..., Any] = partial(lt, group=GROUP)
@@ -99,6 +99,14 @@ class Room(Logging):
         except Exception as error:
             return said(error)
         return "ok"
+
+
+class Clock(Room):
+    async def set_alarm(self, in_s: float) -> None:
+        await self.ctx.storage.set_alarm(self.ctx.now() + 1000 * in_s)
+
+    def alarm(self, info: Any) -> None:
+        log(self.sockets())
 
 
 D: dict[str, type[DurableObject]] = {"D": Room}
@@ -320,6 +328,27 @@ async def lt_80(world: World) -> Any:
 
 
 @test(
+    "LT-80 queued",
+    "OG-7",
+    bindings=D,
+    allowed=[[[], ["m", "pong"]]],
+    options=EXACT,
+    title="behind a gated send it queues",
+)
+async def lt_80_queued(world: World) -> Any:
+    ws = await world.open_socket("D", "o")
+    await world.env.D.get_by_name("o").pair_up()
+    world.object("D", "o").slow_next_flush(1)
+    world.env.D.get_by_name("o").put_and_send("m")
+    await world.advance(0.2)
+    ws.send("ping")
+    await world.advance(0.2)
+    early = list(ws.messages)
+    await world.settle()
+    return [early, ws.messages]
+
+
+@test(
     "LT-81",
     "WS-8",
     bindings=D,
@@ -415,3 +444,120 @@ async def lt_90(world: World) -> Any:
     for name in "ABC":
         await world.open_socket("D", "o", f"/{name},t")
     return await world.env.D.get_by_name("o").order()
+
+
+@test(
+    "LT-63 hibernated",
+    "AL-12",
+    bindings={"D": Clock},
+    allowed=[[2, 1]],
+    options=EXACT,
+    title="the alarm wakes a hibernated object, which has its sockets",
+)
+async def lt_63_hibernated(world: World) -> Any:
+    await world.open_socket("D", "o")
+    await world.env.D.get_by_name("o").set_alarm(60)
+    await world.settle(300)
+    return [ISOLATE["constructed"], *logged()]
+
+
+@test(
+    "LT-78",
+    "WS-33",
+    bindings=D,
+    allowed=[["1", 1]],
+    options=EXACT,
+    title="a socket of the standard API blocks hibernation",
+)
+async def lt_78(world: World) -> Any:
+    ws = await world.open_socket("D", "o", "/standard")
+    await world.advance(60)
+    ws.send("1")
+    await world.settle(1)
+    return [*logged(), ISOLATE["constructed"]]
+
+
+async def close(world: World) -> Any:
+    """The client closes.  What its connection ended with, or that it did not; what the handler saw; who is left."""
+    ws = await world.open_socket("D", "o")
+    ws.close(1000, "bye")
+    await world.settle(5)
+    return {
+        "client": [ws.close_code, ws.was_clean, ws.close_frame and list(ws.close_frame)],
+        "log": logged(),
+        "left": await world.env.D.get_by_name("o").sockets(),
+    }
+
+
+async def look_at_state(self: Room, ws: Any, code: int, reason: str) -> None:
+    log(ws.ready_state)
+
+
+async def answer(self: Room, ws: Any, code: int, reason: str) -> None:
+    log(ws.ready_state)
+    ws.close(4000, "own")
+
+
+HEARD = ["close", 1000, "bye", True]
+NEW, OLD = {"compatibility_date": "2026-04-07"}, {"compatibility_date": "2026-04-06"}
+
+
+@test(
+    "LT-84",
+    "WS-16",
+    bindings=D,
+    allowed={
+        PRODUCTION: [{"client": [1000, True, [1000, "bye"]], "log": [HEARD, 3], "left": 0}],
+        WORKERD: [{"client": [None, None, None], "log": [HEARD, 2], "left": 0}],
+    },
+    options={**EXACT, **NEW},
+    title="the close handshake with the flag of 2026-04-07",
+)
+async def lt_84(world: World) -> Any:
+    ISOLATE["close"] = look_at_state
+    return await close(world)
+
+
+@test(
+    "LT-84 before",
+    "WS-16",
+    bindings=D,
+    allowed={
+        PRODUCTION: [{"client": [1006, False, None], "log": [HEARD, 2], "left": 0}],
+        WORKERD: [{"client": [None, None, None], "log": [HEARD, 2], "left": 0}],
+    },
+    options={**EXACT, **OLD},
+    title="the close handshake before it",
+)
+async def lt_84_before(world: World) -> Any:
+    ISOLATE["close"] = look_at_state
+    return await close(world)
+
+
+@test(
+    "LT-84 answered",
+    "WS-16",
+    bindings=D,
+    allowed=[{"client": [4000, True, [4000, "own"]], "log": [HEARD, 2], "left": 0}],
+    options={**EXACT, **OLD},
+    title="the close handshake where the handler closes",
+)
+async def lt_84_answered(world: World) -> Any:
+    ISOLATE["close"] = answer
+    return await close(world)
+
+
+@test(
+    "LT-84 answered by itself",
+    "WS-16",
+    bindings=D,
+    allowed={
+        PRODUCTION: [{"client": [1000, True, [1000, "bye"]], "log": [HEARD, 3], "left": 0}],
+        WORKERD: [{"client": [4000, True, [4000, "own"]], "log": [HEARD, 2], "left": 0}],
+    },
+    options={**EXACT, **NEW},
+    title="the same with the flag: close() is ignored in production",
+)
+async def lt_84_ignored(world: World) -> Any:
+    ISOLATE["close"] = answer
+    return await close(world)

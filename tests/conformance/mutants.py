@@ -108,6 +108,16 @@ MUTANTS: Final = (
         "if gate.max_depth is not None and gate.depth > 10 * gate.max_depth:",
         (litmus("LT-22"),),
     ),
+    Mutant(
+        "a read that waits does not hold the gate",
+        ("IG-5", "IG-7"),
+        "objects/incarnation.py",
+        "        if turn is None:\n            return self.wait_for(label)\n        gate = turn.gate\n",
+        "        if turn is None or turn.gate is not None:\n"
+        "            return self.wait_for(label)\n"
+        "        gate = turn.gate\n",
+        (litmus("LT-8"),),
+    ),
     # -- output gate, commits
     Mutant(
         "output is not held",
@@ -153,8 +163,8 @@ MUTANTS: Final = (
         "sync does not end the turn",
         ("IG-12",),
         "objects/commits.py",
-        '        pending, arrived = incarnation.wait_for("sync")\n',
-        '        return Pending.of(None)\n        pending, arrived = incarnation.wait_for("sync")\n',
+        'return self.when_durable("sync", lambda: None, True)',
+        "return Pending.of(None)",
         (litmus("LT-33"),),
     ),
     Mutant(
@@ -349,18 +359,18 @@ MUTANTS: Final = (
         "attachments are lost on hibernation",
         ("WS-9",),
         "objects/hibernation.py",
-        "        self._wrappers.clear()\n        if emit",
-        "        self._wrappers.clear()\n"
-        "        for record in self._records.values():\n            record.attachment = None\n        if emit",
+        'gone, the sockets are not."""\n        self._wrappers.clear()\n',
+        'gone, the sockets are not."""\n        self._wrappers.clear()\n'
+        "        for record in self._records.values():\n            record.attachment = None\n",
         (litmus("LT-76"),),
     ),
     Mutant(
         "tags are lost on hibernation",
         ("WS-9",),
         "objects/hibernation.py",
-        "        self._wrappers.clear()\n        if emit",
-        "        self._wrappers.clear()\n"
-        "        for record in self._records.values():\n            record.tags = ()\n        if emit",
+        'gone, the sockets are not."""\n        self._wrappers.clear()\n',
+        'gone, the sockets are not."""\n        self._wrappers.clear()\n'
+        "        for record in self._records.values():\n            record.tags = ()\n",
         (litmus("LT-76"),),
     ),
     Mutant(
@@ -391,24 +401,24 @@ MUTANTS: Final = (
         "an auto-response wakes",
         ("WS-20",),
         "objects/frames.py",
-        '            machine.host.socket_send(record, "message", answer)\n            return\n',
-        '            machine.host.socket_send(record, "message", answer)\n',
+        '                self._by_itself(record, "message", answer)\n                return False\n',
+        '                self._by_itself(record, "message", answer)\n',
         (litmus("LT-79"),),
     ),
     Mutant(
         "a close is not dispatched",
         ("WS-14",),
         "objects/frames.py",
-        "            if incarnation.isolate.handles(handler):\n",
-        '            if kind != "close" and incarnation.isolate.handles(handler):\n',
+        "        elif incarnation.isolate.handles(_HANDLERS[kind]):\n",
+        '        elif kind != "close" and incarnation.isolate.handles(_HANDLERS[kind]):\n',
         (litmus("LT-83"),),
     ),
     Mutant(
         "sockets are listed oldest first",
         ("WS-4",),
         "objects/hibernation.py",
-        "for record in reversed(self._records.values())]",
-        "for record in self._records.values()]",
+        "(reversed(records) if self._newest_first else records)",
+        "records",
         (litmus("LT-90"),),
     ),
     # -- time
