@@ -84,6 +84,11 @@ class AlarmClock:
         if incarnation is not None:
             self.wakes = incarnation.state.id
 
+    def recovered(self) -> None:
+        """Storage has gone back to an older state, the alarm in it as well (ST-30)."""
+        self.ledger.reopened()
+        self.tell(self._machine.durable.alarm_ms)
+
     def lost(self, kind: str) -> None:
         """The instance has ended as ``kind``, with what was not durable."""
         self.ledger.reopened()

@@ -377,10 +377,13 @@ class ObjectMachine:
         if host.tracing:
             number = self.incarnations - 1 if incarnation is None else incarnation.number
             host.record(kind if ending.verb != "break" else "reset", f"{self.name}!{kind}#{number}")
+        recovering = self.durable.restoring is not None
         if incarnation is not None and passage.kept.in_flight and incarnation.handling:
             self._let_finish(incarnation, ending)
         elif incarnation is not None:
             self._drop(incarnation, ending, error, passage.kept)
+        if recovering:
+            self.alarms.recovered()
         self.frames.instance_ended(keeps_sockets=passage.kept.sockets)
         return True
 

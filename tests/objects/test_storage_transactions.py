@@ -359,13 +359,11 @@ def test_sync_and_transaction_are_the_machines() -> None:
     assert got(reopened(Durable()).sync()) is None
 
 
-def test_bookmarks_are_not_available(storage: Storage) -> None:
-    """ST-30."""
-    for pending in (
-        storage.get_current_bookmark(),
-        storage.get_bookmark_for_time(0),
-        storage.on_next_session_restore_bookmark("x"),
-    ):
+def test_a_file_has_no_past(filed: Durable) -> None:
+    """ST-30: with a file there is no point-in-time recovery, and bookmarks only count."""
+    storage = Storage(Store(filed, hooks=StoreHooks()), now_ms=lambda: 1000)
+    assert got(storage.get_current_bookmark()) < got(storage.get_current_bookmark())
+    for pending in (storage.get_bookmark_for_time(0), storage.on_next_session_restore_bookmark("x")):
         with pytest.raises(StorageError, match="does not implement point-in-time recovery"):
             got(pending)
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from lumenize_sim.errors import SimulatorError, UsageError
 from lumenize_sim.objects.options import MachineOptions
 from lumenize_sim.objects.storage.durable import Durable
+from lumenize_sim.objects.storage.history import keeps_history
 from lumenize_sim.objects.storage.hooks import StoreHooks
 from lumenize_sim.objects.storage.legacy import HiddenSqlStorage, LegacyStorage, LegacyStore
 from lumenize_sim.objects.storage.limits import Limits
@@ -68,7 +69,10 @@ def open_store(
     if legacy:
         memory = pool.shared_memory(limits.cache_bytes) if pool is not None and options.kv_cache_shared else None
         return LegacyStore(durable, hooks=hooks, limits=limits, memory=memory, now_ms=now_ms)
-    return Store(durable, hooks=hooks, pool=pool, limits=limits, now_ms=now_ms, generator=generator)
+    store = Store(durable, hooks=hooks, pool=pool, limits=limits, now_ms=now_ms, generator=generator)
+    if durable.history is None and options.runtime == "production" and durable.path is None and keeps_history(cls):
+        store.remember()
+    return store
 
 
 def storage_over(store: ObjectStore, cls: type, options: MachineOptions, now_ms: Callable[[], int]) -> Storage:
@@ -79,4 +83,4 @@ def storage_over(store: ObjectStore, cls: type, options: MachineOptions, now_ms:
     if not isinstance(store, Store):
         raise SimulatorError(f"no storage is known over a {type(store).__name__}")
     make = HiddenSqlStorage if backend_of(cls) == "kv" else Storage
-    return make(store, now_ms=now_ms, delete_all_deletes_alarm=deletes)
+    return make(store, now_ms=now_ms, delete_all_deletes_alarm=deletes, recovers=options.runtime == "production")

@@ -84,6 +84,10 @@ class Database:
         self.table = HiddenTable()
         self.pins = 0
 
+    def now_ms(self) -> int:
+        """The clock of the object, 0 where there is none."""
+        return 0 if self._now_ms is None else self._now_ms()
+
     @property
     def empty(self) -> bool:
         """Nothing was ever written, so that a read need not open anything."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lumenize_sim.objects.storage.history import History, Moment
+
 if TYPE_CHECKING:
     from lumenize_sim.objects.storage.legacy.disk import Disk
     from lumenize_sim.objects.storage.object_store import ObjectStore
@@ -23,6 +25,7 @@ class Commit:
         alarm_ms: the alarm time after it, in epoch milliseconds.
         database: it changed the database, not only the alarm.
         image: the database after it, where it had to be captured.
+        at_ms: when it was made, where a history is kept.
     """
 
     number: int
@@ -30,6 +33,7 @@ class Commit:
     alarm_ms: int | None
     database: bool
     image: bytes | None = None
+    at_ms: int = 0
 
 
 @attrs.define(eq=False)
@@ -42,6 +46,9 @@ class Durable:
         alarm_ms: the last durable alarm time, in epoch milliseconds.
         path: a database file instead of images, in WAL mode with ``synchronous=FULL``.
         disk: the entries, on the legacy backend, which has no database.
+        history: the states it has had, where they are kept (ST-30).
+        restoring: the one that the next instance will find.
+        bookmarks: how many of the local counter's bookmarks were given out, where there is no recovery (ST-30).
         number: number of the last commit made.
         log: commits that are not durable yet, oldest first (OG-20).
         opened_by: the store that is open on it.
@@ -51,6 +58,18 @@ class Durable:
     alarm_ms: int | None = None
     path: str | None = None
     disk: Disk | None = None
+    history: History | None = None
+    restoring: Moment | None = None
+    bookmarks: int = 0
     number: int = 0
     log: list[Commit] = attrs.field(factory=list)
     opened_by: ObjectStore | None = None
+
+    def restore(self, now_ms: int) -> None:
+        """The instance has ended; bring back the state that it asked for, as a new one (ST-30)."""
+        moment, self.restoring = self.restoring, None
+        if moment is None or self.history is None:
+            return
+        self.number += 1
+        self.image, self.alarm_ms = moment.image, moment.alarm_ms
+        self.history.add(self.number, now_ms, self.image, self.alarm_ms)

@@ -8,9 +8,10 @@ import apsw
 
 from lumenize_sim.errors import AppError
 
-__all__ = ["INACCESSIBLE", "StorageError", "StorageResetError", "sql_error"]
+__all__ = ["INACCESSIBLE", "NO_RECOVERY", "StorageError", "StorageResetError", "sql_error"]
 
 INACCESSIBLE: Final = "Durable Object storage is no longer accessible."
+NO_RECOVERY: Final = "This Durable Object's storage back-end does not implement point-in-time recovery."
 
 
 class StorageError(AppError):

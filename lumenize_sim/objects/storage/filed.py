@@ -75,6 +75,9 @@ class FiledCommits:
     def flushed(self, number: int) -> None:
         """They are already."""
 
+    def remember(self) -> None:
+        """A file has no past."""
+
     def capture(self) -> None:
         """The file is up to date."""
 

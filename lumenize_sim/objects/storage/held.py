@@ -24,6 +24,7 @@ from lumenize_sim.errors import SimulatorError
 from lumenize_sim.objects.storage.connection import Connection
 from lumenize_sim.objects.storage.database import Database, Execute
 from lumenize_sim.objects.storage.durable import Commit, Durable
+from lumenize_sim.objects.storage.history import History
 
 __all__ = ["HeldCommits"]
 
@@ -72,11 +73,13 @@ class HeldCommits:
         durable = self._durable
         number = durable.number = durable.number + 1
         commit = Commit(number, confirmed, alarm_ms, self.began)
+        if durable.history is not None:
+            commit.at_ms = self._database.now_ms()
         durable.log.append(commit)
         if self.began:
             self.began = False
             self._top = number
-            if self._lagging or len(self._held) >= self._depth:
+            if self._lagging or len(self._held) >= self._depth or durable.history is not None:
                 connection = self._database.connection
                 assert connection is not None
                 self._lagging = True
@@ -99,6 +102,8 @@ class HeldCommits:
                 self._durable_top = commit.number
                 durable.image = commit.image
                 self._stale = commit.image is None
+            if durable.history is not None:
+                self._into_history(durable.history, commit)
         del log[:done]
         if not log:
             self._lagging = False
@@ -106,6 +111,31 @@ class HeldCommits:
             connection = self._database.connection
             assert connection is not None
             self._settle(connection)
+
+    def _into_history(self, history: History, commit: Commit) -> None:
+        if commit.image is not None:
+            history.add(commit.number, commit.at_ms, commit.image, commit.alarm_ms)
+        elif not commit.database and history and history.latest.number >= self._durable_top:
+            history.add(commit.number, commit.at_ms, None, commit.alarm_ms, same=True)
+
+    def remember(self) -> None:
+        """Keep a history from now on (ST-30): what is durable belongs to it, and every commit to come."""
+        durable, database = self._durable, self._database
+        if durable.history is not None:
+            return
+        durable.history = History()
+        at_ms = database.now_ms()
+        connection = database.connection
+        if self._stale and self._durable_top == self._top and not self.began and connection is not None:
+            self.capture()
+        if not self._stale:
+            number = durable.log[0].number - 1 if durable.log else durable.number
+            durable.history.add(number, at_ms, durable.image, durable.alarm_ms)
+        for commit in durable.log:
+            commit.at_ms = at_ms
+            if commit.database and commit.image is None and commit.number == self._top and not self.began:
+                assert connection is not None
+                commit.image = connection.image()
 
     def capture(self) -> None:
         """Bring the durable image up to date, of an idle store."""

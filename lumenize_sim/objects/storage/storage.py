@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.storage.async_kv import AsyncKV, settle
-from lumenize_sim.objects.storage.errors import StorageError
+from lumenize_sim.objects.storage.errors import NO_RECOVERY, StorageError
+from lumenize_sim.objects.storage.history import History
 from lumenize_sim.objects.storage.kv import SyncKV
-from lumenize_sim.objects.storage.operations import StorageOperations
+from lumenize_sim.objects.storage.operations import StorageOperations, epoch_ms
 from lumenize_sim.objects.storage.sql import SqlStorage
 from lumenize_sim.objects.storage.store import Store
 from lumenize_sim.objects.storage.transaction import StorageTransaction, TransactionOperations
 
-__all__ = ["NO_RECOVERY", "Storage"]
+__all__ = ["Storage"]
 
 T = TypeVar("T")
-NO_RECOVERY: Final = "This Durable Object's storage back-end does not implement point-in-time recovery."
 
 
 class Storage(StorageOperations):
@@ -31,7 +31,7 @@ class Storage(StorageOperations):
         wipes: how often `delete_all` took everything away; for libraries that remember what they stored.
     """
 
-    __slots__ = ("_delete_all_deletes_alarm", "_sqlite", "kv", "sql", "wipes")
+    __slots__ = ("_delete_all_deletes_alarm", "_recovers", "_sqlite", "kv", "sql", "wipes")
 
     def __init__(
         self,
@@ -40,12 +40,14 @@ class Storage(StorageOperations):
         now_ms: Callable[[], int],
         has_alarm_handler: bool = True,
         delete_all_deletes_alarm: bool = True,
+        recovers: bool = True,
     ) -> None:
         self._sqlite = store
         self.kv = SyncKV(store)
         self.sql = SqlStorage(store)
         self.wipes = 0
         self._delete_all_deletes_alarm = delete_all_deletes_alarm
+        self._recovers = recovers and store.durable.path is None
         super().__init__(store, AsyncKV(store, self.kv), now_ms, has_alarm_handler)
 
     def delete_all(self, *, allow_unconfirmed: bool = False, allow_concurrency: bool = False) -> Pending[None]:
@@ -92,13 +94,50 @@ class Storage(StorageOperations):
         return self._sqlite.transaction_sync(fn)
 
     def get_current_bookmark(self) -> Pending[str]:
-        """Not available: there is no point-in-time recovery yet (ST-30)."""
-        return Pending.failed(StorageError(NO_RECOVERY))
+        """The present state by name, once what was written is durable; waits without holding the gate (ST-30, IG-12).
+
+        Where there is no recovery it is one more than the one before, and of no use but for comparison.
+        """
+        store = self._sqlite
+        try:
+            if self._recovers:
+                history = store.remember()
+                return store.hooks.durable(lambda: history.latest.bookmark, True)
+            store.check()
+        except Exception as error:
+            return Pending.failed(error)
+        number = store.durable.bookmarks
+        store.durable.bookmarks = number + 1
+        bookmark = f"{number >> 32:08x}-{number & 0xFFFF_FFFF:08x}-{0:08x}-{0:032x}"
+        return store.hooks.durable(lambda: bookmark, True)
 
     def get_bookmark_for_time(self, when: datetime | float) -> Pending[str]:
-        """Not available: there is no point-in-time recovery yet (ST-30)."""
-        return Pending.failed(StorageError(NO_RECOVERY))
+        """The state at a time of the last 30 days, a datetime (naive: UTC) or epoch ms (ST-30).
+
+        Settles with a StorageError where there is no recovery, or nothing is known of that time: the history begins
+        with the object where its class says ``point_in_time_recovery = True`` or one of its functions names this one.
+        """
+        return self._recover(lambda history: lambda: history.at(epoch_ms(when, "a time"), self._now_ms()).bookmark)
 
     def on_next_session_restore_bookmark(self, bookmark: str) -> Pending[str]:
-        """Not available: there is no point-in-time recovery yet (ST-30)."""
-        return Pending.failed(StorageError(NO_RECOVERY))
+        """Have the next instance begin with the state of ``bookmark``: entries, tables and alarm (ST-30).
+
+        Usually `abort` follows.  Settles with a bookmark for the state before, to undo it, or with a StorageError
+        where there is no recovery or the bookmark is none.
+        """
+
+        def schedule(history: History) -> Callable[[], str]:
+            self._sqlite.durable.restoring = history.find(bookmark)
+            return lambda: history.latest.bookmark
+
+        return self._recover(schedule)
+
+    def _recover(self, act: Callable[[History], Callable[[], str]]) -> Pending[str]:
+        store = self._sqlite
+        try:
+            store.check()
+            if not self._recovers:
+                raise StorageError(NO_RECOVERY)
+            return store.hooks.durable(act(store.durable.history or History()), True)
+        except Exception as error:
+            return Pending.failed(error)

@@ -19,9 +19,10 @@ from lumenize_sim.errors import SimulatorError
 from lumenize_sim.objects.storage.connection import Connection
 from lumenize_sim.objects.storage.database import Database, Execute, HiddenTable
 from lumenize_sim.objects.storage.durable import Durable
-from lumenize_sim.objects.storage.errors import INACCESSIBLE, StorageError, StorageResetError, sql_error
+from lumenize_sim.objects.storage.errors import INACCESSIBLE, NO_RECOVERY, StorageError, StorageResetError, sql_error
 from lumenize_sim.objects.storage.filed import FiledCommits
 from lumenize_sim.objects.storage.held import HeldCommits
+from lumenize_sim.objects.storage.history import History
 from lumenize_sim.objects.storage.hooks import StoreHooks
 from lumenize_sim.objects.storage.limits import Limits
 from lumenize_sim.objects.storage.object_store import ObjectStore
@@ -118,7 +119,10 @@ class Store(ObjectStore):
     def _end(self, error: BaseException | None) -> None:
         self.database.disconnect()
         self._break(self.broken or error or StorageResetError(INACCESSIBLE))
-        self.durable.opened_by = None
+        durable = self.durable
+        durable.opened_by = None
+        if durable.restoring is not None:
+            durable.restore(self.database.now_ms())
 
     def _break(self, error: BaseException) -> None:
         self.broken = error
@@ -144,6 +148,7 @@ class Store(ObjectStore):
         """
         if not self.dirty or self._frames:
             return None
+        self.check()
         if self._sql:
             self._check_deferred()
         try:
@@ -170,6 +175,19 @@ class Store(ObjectStore):
     def flushed(self, number: int) -> None:
         """Commits up to ``number`` are durable from now on (OG-20)."""
         self._commits.flushed(number)
+
+    def remember(self) -> History:
+        """The history of the object, kept from now on at the latest (ST-30).
+
+        Raises:
+            StorageError: it has a file, whose past nobody keeps.
+        """
+        self.check()
+        self._commits.remember()
+        history = self.durable.history
+        if history is None:
+            raise StorageError(NO_RECOVERY)
+        return history
 
     # ------------------------------------------------------------------ writes
 
@@ -267,6 +285,7 @@ class Store(ObjectStore):
             return translated
         broken = StorageResetError(str(translated))
         self._break(broken)
+        self.dirty = True  # so that the end of the turn finds out, and resets the object
         return broken
 
     # ------------------------------------------------------------------ savepoints

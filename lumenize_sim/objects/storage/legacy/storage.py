@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, Final, NoReturn, TypeVar
 
 from lumenize_sim.objects.pending import Pending
-from lumenize_sim.objects.storage.errors import StorageError
+from lumenize_sim.objects.storage.errors import NO_RECOVERY, StorageError
 from lumenize_sim.objects.storage.kv import SyncKV
 from lumenize_sim.objects.storage.legacy.entries import LegacyKV
 from lumenize_sim.objects.storage.legacy.store import LegacyStore
 from lumenize_sim.objects.storage.legacy.transaction import LegacyTransaction
 from lumenize_sim.objects.storage.operations import StorageOperations
 from lumenize_sim.objects.storage.sql import SqlCursor, SqlStorage
-from lumenize_sim.objects.storage.storage import NO_RECOVERY, Storage
+from lumenize_sim.objects.storage.storage import Storage
 from lumenize_sim.objects.storage.store import Store
 from lumenize_sim.objects.storage.transaction import TransactionOperations
 
@@ -150,5 +151,13 @@ class LegacyStorage(Storage):
         raise StorageError(_NOT_BACKED)
 
     def get_current_bookmark(self) -> Pending[str]:
+        """Refused (ST-30)."""
+        return Pending.failed(StorageError(NO_RECOVERY))
+
+    def get_bookmark_for_time(self, when: datetime | float) -> Pending[str]:
+        """Refused (ST-30)."""
+        return Pending.failed(StorageError(NO_RECOVERY))
+
+    def on_next_session_restore_bookmark(self, bookmark: str) -> Pending[str]:
         """Refused (ST-30)."""
         return Pending.failed(StorageError(NO_RECOVERY))
