@@ -72,10 +72,10 @@ async def connect_client(
 
 
 def open_raw(
-    world: World, binding: str, name: str, request: Request, browser: str | None, auto_reply: bool
+    world: World, binding: str, name: str | None, request: Request, browser: str | None, auto_reply: bool
 ) -> RawSocket:
     """See `World.open_socket`."""
-    machine = world.object_of(binding, name)
+    target: Any = world.object_of(binding, name) if name is not None else world.worker_of(binding)
     if browser is None:
         browser = f"browser{len(world.browsers) + 1}"
     if any(client.lmz.instance_name == browser for client in world.clients):
@@ -83,4 +83,4 @@ def open_raw(
     seat = world.browsers.get(browser)
     if seat is None:
         seat = world.browsers[browser] = FreeSeat(world, browser)
-    return world.sockets.open_raw(seat, machine, request, auto_reply=auto_reply)
+    return world.sockets.open_raw(seat, target, request, auto_reply=auto_reply)

@@ -140,7 +140,7 @@ class World:
     async def open_socket(
         self,
         binding: str,
-        name: str,
+        name: str | None,
         path: str = "/",
         *,
         protocols: Sequence[str] = (),
@@ -149,12 +149,12 @@ class World:
         auto_reply: bool = True,
         wait: bool = True,
     ) -> RawSocket:
-        """A browser's web socket to one object of any class, whose ``fetch`` answers with a 101 (WS-1).
+        """A browser's web socket to an object or Worker of any class, whose ``fetch`` answers with a 101 (WS-1).
 
         A checkpoint unless ``wait`` is False: it returns when the upgrade is answered.
 
         Args:
-            binding, name: the object.
+            binding, name: the object; the name is ``None`` for a Worker.
             path: of the request, or a whole URL.
             protocols: offered in ``Sec-WebSocket-Protocol``.
             headers: of the request, beside the upgrade's own.
@@ -276,6 +276,17 @@ class World:
             known = ", ".join(b for b, c in self.app.bindings.items() if _is_object(c))
             raise UsageError(f"{binding!r} is no binding of a Durable Object class; there is: {known}")
         return self.machine_named(binding, name)
+
+    def worker_of(self, binding: str) -> str:
+        """The binding of a Worker that the driver gives.
+
+        Raises:
+            UsageError: it is unknown, or one of objects.
+        """
+        cls = self.app.bindings.get(binding)
+        if cls is None or _is_object(cls):
+            raise UsageError(f"{binding!r} is no binding of a Worker; to reach an object, give its name as well")
+        return binding
 
     def machine_named(self, binding: str, name: str) -> ObjectMachine:
         """The machine behind a name."""

@@ -46,6 +46,8 @@ class Room(DurableObject):
         elif verb == "write":
             self.ctx.storage.kv.put("k", rest)
             ws.send(f"wrote {rest}")
+        elif verb == "close":
+            ws.close(4000, "own")
         elif verb == "abort":
             self.ctx.abort("x")
         elif verb == "limit":
@@ -182,7 +184,7 @@ def test_the_limit_of_messages_is_the_platforms() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "reason", "seen", "state"),
+    "options, reason, seen, state",
     [
         # Production, from the date of the flag on: answered with code and reason of the peer; close() is ignored.
         ({}, "bye", (4001, "bye", True), 3),
@@ -222,7 +224,7 @@ def test_who_answers_a_close_frame(options: dict[str, Any], reason: str, seen: A
     passes(drive, objects=MachineOptions(**options))
 
 
-@pytest.mark.parametrize(("how", "got"), [("before", []), ("gated", []), ("after", ["last"])])
+@pytest.mark.parametrize("how, got", [("before", []), ("gated", []), ("after", ["last"])])
 def test_the_order_of_the_answer_and_of_what_the_handler_sends(how: Any, got: list[str]) -> None:
     """WS-16, open point 7 of section 12: nothing can be sent after the answer."""
 
@@ -257,10 +259,10 @@ def test_the_peer_may_close_after_the_object_has() -> None:
 
     async def drive(world: World) -> None:
         ws = await world.open_socket("D", "o", auto_reply=False)
-        (server,) = world.object("D", "o").instance.ctx.get_web_sockets()
-        server.close(4000, "own")
-        assert server.ready_state == 2
+        ws.send("close")
         await world.settle()
+        (server,) = world.object("D", "o").instance.ctx.get_web_sockets()
+        assert server.ready_state == 2
         ws.close(4001, "mine")
         ws.close(4001, "again")
         assert await ws.closed() == (4000, "own", True)
@@ -269,7 +271,7 @@ def test_the_peer_may_close_after_the_object_has() -> None:
     passes(drive)
 
 
-@pytest.mark.parametrize(("code", "seen"), [(1006, (1006, "", False)), (1012, (1012, "", True))])
+@pytest.mark.parametrize("code, seen", [(1006, (1006, "", False)), (1012, (1012, "", True))])
 def test_what_a_client_sees_when_the_instance_is_lost(code: int, seen: Any) -> None:
     """WS-32, LC-27, open point 5 of section 12: no close frame, or one with a code of the platform's."""
 
