@@ -4,9 +4,9 @@ In production time stands still during a turn, and never passes the earliest tim
 pending: a callback sees exactly the time at which it was due, however late it runs, and
 so does everybody else while an overdue timer waits for the gate.  In the open-source
 runtime the clock is a real one.  Code that runs costs no virtual time, so there each
-*reading* takes some: drawn, up to a millisecond, and at least one whole for the second
-reading of a turn, so that code which measures what it has just done never measures
-nothing.  Such a clock may be ahead of virtual time, which catches up with it; it never
+*reading* takes some: a drawn part of two milliseconds for the first of a turn, which has
+waited for something; at least one for the second, so that code which measures what it has
+just done never measures nothing; and a drawn tenth of one for each further.  Such a clock may be ahead of virtual time, which catches up with it; it never
 goes backwards.
 """
 
@@ -38,8 +38,9 @@ class Clock:
         if machine.turns != self._turn:
             self._look(self._incarnation.timers.earliest_us())
         if machine.options.moving_clock:
-            self._readings += 1
-            self._now_us += machine.host.elapsed_us() + (1000 if self._readings == 2 else 0)
+            readings = self._readings = self._readings + 1
+            drawn_us = machine.host.elapsed_us()
+            self._now_us += 2 * drawn_us if readings == 1 else 1000 + drawn_us if readings == 2 else drawn_us // 10
         return self._now_us
 
     def now_ms(self) -> int:

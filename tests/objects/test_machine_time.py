@@ -445,7 +445,7 @@ def test_a_late_round_shifts_all_later_ones(passes: Any) -> None:
         await stub.hold(2.5)
         await world.advance(8)
         ticks = [at for _, at in await stub.seen()]
-        assert 2500 <= ticks[0] < 2600
+        assert 2490 <= ticks[0] < 2600
         assert [1000 <= after - before < 1100 for before, after in pairwise(ticks)] == [True] * 2
 
     passes(drive, options=WorldOptions(runtime="workerd"), T=Ticking, SLOW=Slow)
@@ -502,7 +502,7 @@ def test_the_clock_of_the_open_source_runtime_moves_in_a_turn(passes: Any) -> No
     for runtime, found in seen.items():
 
         async def drive(world: World, found: set[tuple[bool, ...]] = found) -> None:
-            for nth in range(60):
+            for nth in range(200):
                 steps = await world.env.T.get_by_name(f"t{nth}").readings()
                 found.add(tuple(step > 0 for step in steps))
                 assert min(steps) >= 0
@@ -519,7 +519,7 @@ def test_a_loop_that_waits_for_the_clock_ends_where_it_moves(passes: Any) -> Non
     """TM-1, LT-91: through Python's own clock as well."""
 
     async def drive(world: World) -> None:
-        assert 50 < await world.env.T.get_by_name("t").spin(0.05) < 200
+        assert 500 < await world.env.T.get_by_name("t").spin(0.05) < 2000
 
     passes(drive, options=WorldOptions(runtime="workerd"), T=Ticking, SLOW=Slow)
 
