@@ -117,6 +117,7 @@ class Kernel:
         self.steps = 0
         self.ending: Ending | None = None
         self.on_advance: Callable[[int], None] | None = None
+        self.stop_at: Callable[[int], int] | None = None
         self.after_turn: Callable[[], None] | None = None
         self._strand_var = strand_var
         self._on_deadline = on_deadline
@@ -367,6 +368,8 @@ class Kernel:
         if due is None or (not self._quiet and agenda.next_due_us(foreground=True) is None):
             self.finish(Ending("deadlock", self._describe_waiters()))
             return False
+        if self.stop_at is not None:
+            due = max(agenda.now_us, self.stop_at(due))
         agenda.advance(due)
         if self.on_advance is not None:
             self.on_advance(agenda.now_us)

@@ -114,11 +114,8 @@ class Machines:
         for machine, since in list(self._idle.items()):
             if now_us - since < self._hibernate_us:
                 break
-            if (
-                machine.incarnation is None
-                or machine.hibernate()
-                or (now_us - since >= self._evict_us and machine.evict())
-            ):
+            evicts = now_us - since >= self._evict_us and not machine.succession.protected_us()
+            if machine.incarnation is None or machine.hibernate() or (evicts and machine.evict()):
                 del self._idle[machine]
         self._watch()
 
@@ -271,6 +268,9 @@ class MachineHost:
     def fault(self, kind: str, bound: int = 2, *, possible: bool = True) -> int:
         """Nothing goes wrong on purpose."""
         return 0
+
+    def isolate_gone(self) -> None:
+        """Not reached: nothing goes wrong on purpose."""
 
     def record(self, kind: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
         """Nothing is traced."""

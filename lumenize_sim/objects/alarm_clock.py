@@ -219,7 +219,7 @@ class AlarmClock:
                 self._arm()
         else:
             # AL-24: a lost process or a failed flush is nobody's fault.
-            ended_by = self._machine.ended_by
+            ended_by = self._machine.succession.ended_by
             self._fail(counted=ended_by is None or ended_by.counted)
 
     def _fail(self, *, counted: bool) -> None:

@@ -4,10 +4,11 @@ In production time stands still during a turn, and never passes the earliest tim
 pending: a callback sees exactly the time at which it was due, however late it runs, and
 so does everybody else while an overdue timer waits for the gate.  In the open-source
 runtime the clock is a real one.  Code that runs costs no virtual time, so there each
-*reading* takes some: a drawn part of two milliseconds for the first of a turn, which has
-waited for something; at least one for the second, so that code which measures what it has
-just done never measures nothing; and a drawn tenth of one for each further.  Such a clock may be ahead of virtual time, which catches up with it; it never
-goes backwards.
+*reading* takes some: a drawn part of two milliseconds for the first of a turn, if there
+was one in an earlier turn; at least one for the second, so that code which measures what
+it has just done never measures nothing; and a drawn tenth of one for each further.  What
+never compares two readings is exact.  Such a clock may be ahead of virtual time, which
+catches up with it; it never goes backwards.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["Clock"]
 class Clock:
     """The clock of one incarnation.  No method is a checkpoint."""
 
-    __slots__ = ("_epoch_ms", "_incarnation", "_now_us", "_readings", "_turn")
+    __slots__ = ("_epoch_ms", "_incarnation", "_now_us", "_readings", "_turn", "_was_read")
 
     def __init__(self, incarnation: Incarnation) -> None:
         self._incarnation = incarnation
@@ -31,21 +32,38 @@ class Clock:
         self._epoch_ms = 0
         self._now_us = 0
         self._readings = 0
+        self._was_read = False
 
     def now_us(self) -> int:
-        """Microseconds since the host began, as this instance sees them."""
+        """Microseconds since the host began, as this instance sees them; its code reads its clock."""
+        now_us = self.base_us()
         machine = self._incarnation.machine
-        if machine.turns != self._turn:
-            self._look(self._incarnation.timers.earliest_us())
         if machine.options.moving_clock:
-            readings = self._readings = self._readings + 1
             drawn_us = machine.host.elapsed_us()
-            self._now_us += 2 * drawn_us if readings == 1 else 1000 + drawn_us if readings == 2 else drawn_us // 10
-        return self._now_us
+            readings = self._readings
+            if readings == 0:
+                now_us += 2 * drawn_us if self._was_read else 0
+            else:
+                now_us += 1000 + drawn_us if readings == 1 else drawn_us // 10
+            self._now_us = now_us
+            self._readings = readings + 1
+            self._was_read = True
+        return now_us
 
     def now_ms(self) -> int:
         """Epoch milliseconds, whole ones."""
         now_us = self.now_us()
+        return self._epoch_ms + now_us // 1000
+
+    def base_us(self) -> int:
+        """The same for the platform, which sets a timer or an alarm: that takes no time."""
+        if self._incarnation.machine.turns != self._turn:
+            self._look(self._incarnation.timers.earliest_us())
+        return self._now_us
+
+    def base_ms(self) -> int:
+        """`base_us` in epoch milliseconds."""
+        now_us = self.base_us()
         return self._epoch_ms + now_us // 1000
 
     def pin(self, due_us: int) -> None:

@@ -36,6 +36,8 @@ class Ending:
         message: what callers hear where nobody says anything else; empty for a lost connection (LC-41).
         overloaded: of that error (LC-44).
         breaks_stubs: stubs that were used before stay broken (RPC-8).
+        thrown: user code has thrown it; where the platform marks such errors, it is remote (LC-45).
+        loses_flush: what is on its way to disk cannot arrive there (LC-33).
         counted: an alarm whose handler it cuts off has used up one of its retries (AL-24).
     """
 
@@ -45,6 +47,8 @@ class Ending:
     overloaded: bool = False
     breaks_stubs: bool = True
     counted: bool = True
+    loses_flush: bool = False
+    thrown: bool = False
 
     def error(self) -> DurableObjectError:
         """A fresh error of this ending."""
@@ -66,13 +70,13 @@ ENDINGS: Final[dict[str, Ending]] = _table(
     Ending("deploy", "replace", CODE_UPDATED, counted=False),  # LC-25 to LC-29
     Ending("relocate", "replace", counted=False),  # LC-10 to LC-12
     Ending("reset", message="Durable Object was reset."),  # what has no better name
-    Ending("abort"),  # LC-32
-    Ending("constructor"),  # LC-31
-    Ending("section"),  # IG-20, IG-21
-    Ending("throw"),  # LC-30, as an option
-    Ending("constraint"),  # OG-31
-    Ending("flush-failed", message=FLUSH_FAILED, counted=False),  # OG-10
-    Ending("lock-timeout", overloaded=True, counted=False),  # OG-5
+    Ending("abort", thrown=True),  # LC-32
+    Ending("constructor", thrown=True),  # LC-31
+    Ending("section", thrown=True),  # IG-20, IG-21
+    Ending("throw", thrown=True),  # LC-30, as an option
+    Ending("constraint", loses_flush=True),  # OG-31
+    Ending("flush-failed", message=FLUSH_FAILED, counted=False, loses_flush=True),  # OG-10
+    Ending("lock-timeout", overloaded=True, counted=False, loses_flush=True),  # OG-5
     Ending("alarm-timeout", overloaded=True),  # AL-16
     Ending("event-timeout"),  # WS-17
     Ending("cpu-limit", message=CPU_LIMIT),  # LC-36

@@ -216,6 +216,10 @@ class ObjectHost(Protocol):
         """A boundary at this object where something may go wrong; 0 when nothing does."""
         ...
 
+    def isolate_gone(self) -> None:
+        """The isolate has used too much memory: every object in it will be reset (LC-37)."""
+        ...
+
     def record(self, kind: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
         """One line of the trace; returns its number."""
         ...

@@ -249,7 +249,7 @@ class Incarnation:
         return self._set_timer(self._due_us(left_ms), run, strand, every_ms)
 
     def _due_us(self, delay_ms: int) -> int:
-        return (self.clock.now_us() // 1000 + delay_ms) * 1000
+        return (self.clock.base_us() // 1000 + delay_ms) * 1000
 
     def _set_timer(self, due_us: int, run: Callable[[], None], strand: Strand, every_ms: int | None = None) -> Timer:
         timer: Timer
@@ -259,7 +259,7 @@ class Incarnation:
             if not timer.cancelled:
                 run()
                 if every_ms is not None:
-                    self.timers.again(timer, self._due_us(every_ms))
+                    self.timers.again(timer, self._due_us(every_ms), self.machine.host.now_us())
             self.timers.passed()
 
         def fired() -> None:
@@ -267,7 +267,7 @@ class Incarnation:
             arrival.strand = strand.event
             self.arrive(arrival)
 
-        timer = self.timers.set(due_us, fired)
+        timer = self.timers.set(due_us, fired, self.machine.host.now_us())
         return timer
 
     # -- calls in --------------------------------------------------------------------

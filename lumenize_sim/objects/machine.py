@@ -24,14 +24,14 @@ import outcome
 from lumenize_sim.objects.alarm_clock import AlarmClock
 from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.context import DurableObjectState
-from lumenize_sim.objects.ending import ENDINGS, NO_LONGER_ACTIVE, Ending
+from lumenize_sim.objects.ending import ENDINGS, Ending
 from lumenize_sim.objects.frames import Frames
 from lumenize_sim.objects.hibernation import HibernationRegistry
 from lumenize_sim.objects.host import Host, ObjectHost
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.incarnation import Incarnation, Reply
 from lumenize_sim.objects.isolate import InstanceGone
-from lumenize_sim.objects.life import PASSAGES, Kept, Life
+from lumenize_sim.objects.life import Life
 from lumenize_sim.objects.options import MachineOptions
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.reach import call_member, refusal_of
@@ -40,12 +40,9 @@ from lumenize_sim.objects.rpc_errors import across, disconnected, fallen
 from lumenize_sim.objects.rpc_stub import Path
 from lumenize_sim.objects.storage import ConnectionPool, Durable, ObjectStore, Storage, open_store, storage_over
 from lumenize_sim.objects.strand import Owner
+from lumenize_sim.objects.succession import Succession
 
 __all__ = ["ObjectMachine"]
-
-
-#: Resets by what user code has thrown: where the platform marks such errors, these are remote (LC-45).
-_THROWN = ("abort", "constructor", "section", "throw")
 
 
 class _LateGenerator:
@@ -81,40 +78,34 @@ class ObjectMachine:
     Attributes:
         name: stable, ``"BINDING/instance"``.
         cls: whose instances are built from now on.
-        id: that of the stub whose event built the instance, or will (LC-5).
+        id: that of the stub whose event built the instance (LC-5).
         durable: what survives every incarnation.
         sockets: hibernatable web sockets; they survive hibernation only.
         frames: what arrives and leaves by them.
         incarnation: the current one, ``None`` while the object is not in memory.
-        stale: those that were replaced and still have something in flight (LC-11).
-        generation: counts resets; a stub bound before one stays broken (RPC-8).
-        last_reset: what such a stub hears.
-        ended_by: how the last incarnation ended; ``None`` before the first end.
+        succession: how one ends and another follows.
         alarms: wakes the object at the time it set.
+        incarnations: how many there have been.
         turns: how many have begun.
     """
 
     __slots__ = (
-        "_asleep",
         "_turn",
         "alarms",
         "calls_made",
         "cls",
         "durable",
-        "ended_by",
         "frames",
-        "generation",
         "host",
         "id",
         "incarnation",
         "incarnations",
-        "last_reset",
         "make_env",
         "name",
         "options",
         "pool",
         "sockets",
-        "stale",
+        "succession",
         "turns",
     )
 
@@ -142,28 +133,31 @@ class ObjectMachine:
         self.sockets = HibernationRegistry(self.frames, newest_first=self.options.web_sockets_newest_first is not False)
         self.calls_made: dict[str, int] = {}
         self.incarnation: Incarnation | None = None
-        self.stale: list[Incarnation] = []
-        self.generation = 0
-        self.last_reset: BaseException | None = None
-        self.ended_by: Ending | None = None
+        self.succession = Succession(self)
         self.incarnations = 0
         self.turns = 0
-        self._asleep = Life.INACTIVE
         self._turn: Arrival | None = None
         self.alarms = AlarmClock(self)
 
     # -- events in ---------------------------------------------------------------------
 
-    def arrive(self, arrival: Arrival) -> None:
-        """An event from outside asks for its turn.  Builds an instance if there is none."""
+    def arrive(self, arrival: Arrival, object_id: DurableObjectId | None = None) -> None:
+        """An event from outside asks for its turn.  Builds an instance if there is none.
+
+        ``object_id`` is that of the stub it came through: the id of an instance that it builds (LC-5).
+        """
         incarnation = self.incarnation
         if incarnation is None:
+            if object_id is not None:
+                self.id = object_id
             incarnation = self._wake_up()
             if incarnation is None:
-                assert self.last_reset is not None
-                if arrival.fail is not None:
+                if arrival.fail is not None and self.last_reset is not None:
                     arrival.fail(self.last_reset)
                 return
+        elif self.succession.shutdown is not None:
+            self.succession.shutdown.waiting.append(arrival)
+            return
         incarnation.arrive(arrival)
 
     @property
@@ -216,9 +210,9 @@ class ObjectMachine:
 
     def fallen(self, error: BaseException, ending: Ending | None = None) -> BaseException:
         """The error of an ending, the last one by default, as a direct caller over RPC sees it (LC-45)."""
-        ending = ending or self.ended_by
+        ending = ending or self.succession.ended_by
         # A section that took too long was ended by the platform, and is overloaded (LC-44).
-        thrown = ending is not None and ending.kind in _THROWN and not getattr(error, "overloaded", False)
+        thrown = ending is not None and ending.thrown and not getattr(error, "overloaded", False)
         return fallen(error, remote=thrown and self.options.reset_errors_remote)
 
     def last_error(self) -> BaseException:
@@ -289,7 +283,7 @@ class ObjectMachine:
         if incarnation is self.incarnation:
             self.host.idle()
         elif not incarnation.busy:
-            self._drop(incarnation, ENDINGS["relocate"], disconnected())
+            self.succession.drop(incarnation, ENDINGS["relocate"], disconnected())
 
     # -- life cycle ----------------------------------------------------------------------
 
@@ -298,7 +292,7 @@ class ObjectMachine:
         """Where the object is in its life (1.3)."""
         incarnation = self.incarnation
         if incarnation is None:
-            return self._asleep
+            return self.succession.asleep
         if not incarnation.constructed:
             return Life.CONSTRUCTING
         if self._turn is not None or incarnation.busy:
@@ -335,13 +329,13 @@ class ObjectMachine:
             self.durable,
             incarnation.hooks(),
             pool=self.pool,
-            now_ms=incarnation.clock.now_ms,
+            now_ms=incarnation.clock.base_ms,
             generator=_LateGenerator(self.host.host, incarnation.owner),  # type: ignore[arg-type]  # answers to what SQL asks
         )
 
     def storage_for(self, incarnation: Incarnation) -> Storage:
         """``ctx.storage`` of a new incarnation; its constructor may set an alarm whatever the class has (AL-3)."""
-        return storage_over(incarnation.store, self.cls, self.options, incarnation.clock.now_ms)
+        return storage_over(incarnation.store, self.cls, self.options, incarnation.clock.base_ms)
 
     def make_instance(self, incarnation: Incarnation) -> Callable[[], Any]:
         """How to construct the instance: the class with its context and env, then its second half if it has one."""
@@ -356,91 +350,31 @@ class ObjectMachine:
 
         return make
 
+    @property
+    def generation(self) -> int:
+        """See `Succession`."""
+        return self.succession.generation
+
+    @property
+    def last_reset(self) -> BaseException | None:
+        """See `Succession`."""
+        return self.succession.last_reset
+
     def end(self, kind: str, error: BaseException | None = None) -> bool:
-        """End the current instance in the way ``kind`` (of `ENDINGS`); ``error`` is what its callers hear.
+        """See `Succession.end`."""
+        return self.succession.end(kind, error)
 
-        False, and nothing happens, where the table of `life` has no such transition: the object is
-        busy, or not in memory.
-        """
-        ending = ENDINGS[kind]
-        passage = PASSAGES.get((self.life, ending.verb))
-        if passage is None:
-            return False
-        error = ending.error() if error is None else error
-        self.ended_by = ending
-        self._asleep = passage.to
-        if ending.breaks_stubs:
-            self.generation += 1
-            self.last_reset = disconnected(NO_LONGER_ACTIVE) if ending.verb == "replace" else error
-        incarnation, self.incarnation = self.incarnation, None
-        host = self.host
-        if host.tracing:
-            number = self.incarnations - 1 if incarnation is None else incarnation.number
-            host.record(kind if ending.verb != "break" else "reset", f"{self.name}!{kind}#{number}")
-        recovering = self.durable.restoring is not None
-        if incarnation is not None and passage.kept.in_flight and incarnation.handling:
-            self._let_finish(incarnation, ending)
-        elif incarnation is not None:
-            self._drop(incarnation, ending, error, passage.kept)
-        if recovering:
-            self.alarms.recovered()
-        self.frames.instance_ended(keeps_sockets=passage.kept.sockets)
-        return True
-
-    def _let_finish(self, incarnation: Incarnation, ending: Ending) -> None:
-        """``incarnation`` is stale now: what is in flight goes on without storage, for a while (LC-11, LC-26)."""
-        incarnation.replaced()
-        self.alarms.lost(ending.kind)
-        self.stale.append(incarnation)
-        unended = list(incarnation.unended.values())
-        incarnation.unended.clear()
-        error = ending.error()
-        for tell in unended:
-            tell(outcome.Error(error))
-        if ending.kind == "deploy":
-            host = self.host
-            label = f"{self.name}!grace{incarnation.number}"
-            grace_s: Any = self.options.deploy_grace_s  # decided, where it is explored
-            due_us = host.now_us() + round(grace_s * 1_000_000)
-            host.post_at(label, lambda: self._drop(incarnation, ending, error), due_us, background=True)
-
-    def _drop(self, incarnation: Incarnation, ending: Ending, error: BaseException, kept: Kept | None = None) -> None:
-        """``incarnation`` is dead from now on: nothing of it runs again, and everybody who waits for it is told."""
-        if incarnation.dead:
-            return
-        if incarnation in self.stale:
-            self.stale.remove(incarnation)
+    def forget_turn_of(self, incarnation: Incarnation) -> None:
+        """It has died in its turn, which commits nothing and sends nothing."""
         if self.in_turn_of(incarnation):
             self._turn = None
-        queued = incarnation.drop()
-        self.host.drop_ready()
-        if kept is not None:  # and a stale one has no storage any more
-            if kept.unflushed:
-                incarnation.commits.settle()
-                incarnation.store.close()
-            else:
-                if incarnation.store.wiping:
-                    incarnation.store.tear(self.host.fault("torn-delete-all", 4), 4)
-                incarnation.store.crash()
-                self.alarms.lost(ending.kind)
-        replies = list(incarnation.inflight.values())
-        incarnation.inflight.clear()
-        ended = list(incarnation.unended.values())
-        incarnation.unended.clear()
-        for arrival in queued:
-            if arrival.fail is not None:
-                arrival.fail(error)
-        for reply in replies:
-            reply(outcome.Error(self.fallen(error, ending)))
-        for tell in ended:
-            tell(outcome.Error(error))
 
     def broken(self, incarnation: Incarnation, error: BaseException, kind: str) -> None:
         """The code of ``incarnation`` has broken it (LC-31 to LC-34): callers see ``error``."""
         if incarnation is self.incarnation:
             self.end(kind, error)
         else:
-            self._drop(incarnation, ENDINGS[kind], error)
+            self.succession.drop(incarnation, ENDINGS[kind], error)
 
     def reset(self, error: BaseException, *, kind: str = "reset") -> None:
         """Memory, unflushed writes and sockets are lost; callers see ``error`` (LC-31 to LC-35)."""
@@ -464,24 +398,30 @@ class ObjectMachine:
         """The process is gone, in the middle of whatever it did."""
         return self.end("crash")
 
+    def deploy(self, cls: type) -> None:
+        """New code: the next instance is of ``cls``, and the present one is replaced (LC-25 to LC-29)."""
+        self.cls = cls
+        self.end("deploy")
+
     def stop(self) -> None:
         """The run is over: release what is held open, tell nobody."""
         self._turn = None
-        current, self.incarnation = self.incarnation, None
-        for incarnation in (*self.stale, *(() if current is None else (current,))):
-            incarnation.drop()
-            incarnation.store.crash()
-        self.stale.clear()
+        self.succession.stop()
 
     def _go_wrong(self, incarnation: Incarnation) -> bool:
         """The boundary between two turns, as the fault plan sees it.  True when the instance is gone."""
-        host = self.host
+        fault = self.host.fault
         idle = not incarnation.busy
-        if host.fault("hibernate", possible=idle and not incarnation.held):
-            return self.hibernate()
-        if host.fault("evict", possible=idle):
-            return self.evict()
-        return bool(host.fault("crash")) and self.crash()
+        if fault("hibernate", possible=idle and not incarnation.held):
+            return self.end("hibernate")
+        if fault("evict", possible=idle):
+            return self.end("evict")
+        for kind in ("relocate", "deploy", "cpu-limit", "crash"):
+            if fault(kind):
+                return self.end(kind) and self.incarnation is not incarnation
+        if fault("memory-limit"):
+            self.host.isolate_gone()
+        return False
 
     # -- the rest ------------------------------------------------------------------------
 

@@ -36,13 +36,15 @@ class Timer:
 
     Attributes:
         due_us: when.
+        since_us: when it was set.
         queued: it is not due yet, or a timer before it has not run.
     """
 
-    __slots__ = ("callback", "cancelled", "due_us", "queued", "timers")
+    __slots__ = ("callback", "cancelled", "due_us", "queued", "since_us", "timers")
 
-    def __init__(self, timers: OwnerTimers, due_us: int, callback: Callable[[], None]) -> None:
+    def __init__(self, timers: OwnerTimers, due_us: int, callback: Callable[[], None], since_us: int) -> None:
         self.timers = timers
+        self.since_us = since_us
         self.due_us = due_us
         self.callback = callback
         self.cancelled = False
@@ -77,20 +79,21 @@ class OwnerTimers:
         self.fired = 0
         self.dead = False
 
-    def set(self, due_us: int, callback: Callable[[], None]) -> Timer:
-        """A timer; ``callback`` is called when the host's event has happened.
+    def set(self, due_us: int, callback: Callable[[], None], since_us: int = 0) -> Timer:
+        """A timer, set at ``since_us``; ``callback`` is called when the host's event has happened.
 
         Call `passed` when its turn has begun: only then is the next one armed.
         """
-        timer = Timer(self, due_us, callback)
+        timer = Timer(self, due_us, callback, since_us)
         self._queue(timer)
         return timer
 
-    def again(self, timer: Timer, due_us: int) -> None:
+    def again(self, timer: Timer, due_us: int, since_us: int) -> None:
         """One that has fired is set once more, behind all that were set meanwhile, unless it was called off (TM-6)."""
         if timer.cancelled or self.dead:
             return
         timer.due_us = due_us
+        timer.since_us = since_us
         timer.queued = True
         self._queue(timer)
 
@@ -116,6 +119,10 @@ class OwnerTimers:
         if self._passing is not None:
             return self._passing.due_us
         return self._head().due_us if self._active else None
+
+    def newest_us(self) -> int:
+        """When the youngest that is not due yet was set; -1 if there is none."""
+        return max((timer.since_us for _, _, timer in self._heap if not timer.cancelled), default=-1)
 
     def _head(self) -> Timer:
         heap = self._heap

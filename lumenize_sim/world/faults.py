@@ -40,6 +40,7 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "disconnect": (2, "a socket is cut after a delivered prefix; the client reconnects"),
     "half-open": (2, "a socket silently loses everything, and is cut later"),
     "lost-call": (3, "a call fails with a disconnect: 1 before, 2 after the callee ran"),
+    "overload": (5, "a call is refused at its object, and not run: one of four reasons"),
     "late-alarm": (4, "an alarm comes late"),
     "twice-alarm": (2, "an alarm comes twice at once; the second joins the first"),
     "unreached-alarm": (2, "an alarm does not reach its object; the scheduler tries again, uncounted"),
@@ -47,6 +48,10 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "failed-scheduler": (2, "the alarm scheduler cannot be told: an earlier time resets the object, the rest is stale"),
     "failed-flush": (2, "a commit does not become durable: the object is reset"),
     "torn-delete-all": (4, "delete_all of the legacy backend is broken off part of the way"),
+    "relocate": (2, "an object goes on elsewhere; what is in flight finishes here without storage"),
+    "deploy": (2, "an object gets new code; what is in flight finishes within its grace without storage"),
+    "cpu-limit": (2, "an object has used up its CPU time: it is reset"),
+    "memory-limit": (2, "an isolate has used up its memory: all its objects are reset"),
     "crash": (2, "an object is gone between two turns, with what was not durable"),
 }
 #: Seconds by value.

@@ -255,6 +255,10 @@ class ObjectHostOf:
             self.world.fault_fired(kind, self.name, value)
         return value
 
+    def isolate_gone(self) -> None:
+        """Every object in it will be reset."""
+        self.world.isolate_gone(self.machine)
+
     def record(self, kind: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
         """One line of the trace."""
         return self.world.record(kind, self.name, label, data, cause, where)
@@ -289,7 +293,7 @@ class ObjectHostOf:
 
     def idle(self) -> None:
         """Watch how long."""
-        self.world.idle_since(self.machine)
+        self.world.idleness.rests(self.machine)
 
 
 _OPS = {"get": "read", "list": "read", "sql-read": "read", "put": "write", "sql-write": "write", "delete": "delete"}

@@ -48,6 +48,11 @@ class Network:
         return {"model": self.model, "max_delay_s": self.max_delay_s, "latency_s": list(self.latency_s)}
 
 
+def _known_isolates(_: Any, __: Any, value: str) -> None:
+    if value not in ("binding", "world", "object"):
+        raise UsageError(f"isolates={value!r} is unknown; use 'binding', 'world' or 'object'")
+
+
 @attrs.frozen(kw_only=True)
 class WorldOptions:
     """What a run depends on besides scenario, seed and tape.
@@ -58,7 +63,11 @@ class WorldOptions:
         turn_limit_s: real seconds that one turn may take without ever waiting.
         settle_s: how far ahead a settling world looks for timers of the foreground.
         hibernate_after_s: idle time after which an object hibernates (LC-14).
-        evict_after_s: idle time after which one that cannot hibernate is evicted (LC-15).
+        evict_after_s: idle time after which one that cannot hibernate is evicted (LC-15).  ``None`` is what the
+            runtime does: in production after a drawn time from 70 to 140 s, in workerd at the first of the sweeps,
+            70 s apart, at which it has been idle for more than 70 s.
+        isolates: which objects share one, and with it a fault of its memory (LC-37): ``"binding"``, those of one
+            class; ``"world"``, all; ``"object"``, none do.
         epoch_ms: what the clock says when the run begins; default 2026-01-01.
         explore_tasks: offer the order of tasks within a turn as choices too.
         runtime: ``"production"`` or ``"workerd"``, for short: what ``objects`` has by default.
@@ -70,7 +79,8 @@ class WorldOptions:
     turn_limit_s: float = 10.0
     settle_s: float = 60.0
     hibernate_after_s: float = 10.0
-    evict_after_s: float = 140.0
+    evict_after_s: float | None = None
+    isolates: str = attrs.field(default="binding", validator=_known_isolates)
     epoch_ms: int = 1_767_225_600_000
     explore_tasks: bool = False
     runtime: Runtime = "production"

@@ -41,7 +41,7 @@ class Workers:
         world = self._world
         seat = WorkerSeat(world, f"{binding}~{label}")
         invocation = seat.invocation = Invocation(
-            world.app.bindings[binding],
+            world.class_of(binding),
             world.host,
             seat,
             world.env_for(seat),

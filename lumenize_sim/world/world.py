@@ -28,8 +28,10 @@ from lumenize_sim.objects.worker import WorkerEntrypoint
 from lumenize_sim.trace.recorder import Recorder
 from lumenize_sim.world.attributes import PendingReads
 from lumenize_sim.world.clients import connect_client, open_raw
+from lumenize_sim.world.deploy import deploy, isolate_gone
 from lumenize_sim.world.entry import Entry
 from lumenize_sim.world.host import ObjectHostOf, SimHost
+from lumenize_sim.world.idleness import Idleness
 from lumenize_sim.world.inspect import ObjectView
 from lumenize_sim.world.network import CallNetwork, SimDispatcher
 from lumenize_sim.world.options import WorldOptions
@@ -98,10 +100,12 @@ class World:
         self._machines: dict[tuple[str, str], ObjectMachine] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._wakes: dict[str, int] = {}
-        self._idle: dict[ObjectMachine, int] = {}
+        self.idleness = Idleness(self)
+        self._deployed: dict[str, type] = {}
         self._draws: dict[tuple[str, str], random.Random] = {}
         self._monitors: list[tuple[str, str, Callable[[], Any]]] = []
         kernel.on_advance = self._time_moved
+        kernel.stop_at = self.idleness.stop_at
 
     # -- driving -------------------------------------------------------------------------
 
@@ -191,6 +195,22 @@ class World:
         """One object: look at it, or do something to it."""
         return ObjectView(self, self.object_of(binding, name))
 
+    def deploy(self, binding: str, cls: type | None = None, *, within_s: float = 0.0) -> None:
+        """New code for ``binding``: ``cls``, or the same class once more (LC-25 to LC-29).
+
+        Every instance is replaced: its web sockets are cut, and the next event builds a new one.  What is in
+        flight may finish within `MachineOptions.deploy_grace_s`, as long as it leaves storage alone.  Calls of a
+        Worker that have begun go on.
+
+        Args:
+            within_s: the new version reaches each object at a drawn time until then, so that both versions live
+                side by side (LC-25); 0 for all at once.
+
+        Raises:
+            UsageError: there is no such binding, or one is a Worker and the other a Durable Object.
+        """
+        deploy(self, binding, cls, within_s)
+
     @property
     def env(self) -> Env:
         """The app's bindings, for the driver: ``await world.env.COUNTER.get_by_name("c1").increment(1)``."""
@@ -258,6 +278,15 @@ class World:
 
         return Env(make, (*bindings, *variables))
 
+    def class_of(self, binding: str) -> type:
+        """The class that is deployed under ``binding`` now."""
+        deployed = self._deployed.get(binding)
+        return self.app.bindings[binding] if deployed is None else deployed
+
+    def redirect(self, binding: str, cls: type) -> None:
+        """From now on ``binding`` means ``cls``."""
+        self._deployed[binding] = cls
+
     def object_name(self, binding: str, object_id: DurableObjectId) -> str:
         """The stable name of an object: by name where it has one, else by the beginning of its id."""
         name = object_id.name
@@ -303,7 +332,7 @@ class World:
             found = self._machines[key] = ObjectMachine(
                 host,
                 host.name,
-                self.app.bindings[binding],
+                self.class_of(binding),
                 object_id,
                 lambda incarnation: self.env_for(ObjectSeat(self, incarnation)),
                 options=self.options.objects,
@@ -317,6 +346,14 @@ class World:
         host: Any = machine.host
         assert isinstance(host, ObjectHostOf)
         return host
+
+    def machines_of(self, binding: str) -> list[ObjectMachine]:
+        """All objects of a class that were ever addressed, in that order."""
+        return [machine for (of, _), machine in self._machines.items() if of == binding]
+
+    def isolate_gone(self, machine: ObjectMachine) -> None:
+        """The isolate of ``machine`` has used too much memory (LC-37)."""
+        isolate_gone(self, machine)
 
     @property
     def machines(self) -> list[ObjectMachine]:
@@ -346,21 +383,10 @@ class World:
 
     # -- time ----------------------------------------------------------------------------
 
-    def idle_since(self, machine: ObjectMachine) -> None:
-        """``machine`` has nothing to do from now on."""
-        self._idle.pop(machine, None)
-        self._idle[machine] = self.kernel.now_us
-
     def _time_moved(self, now_us: int) -> None:
         if self._recorder is not None:
             self._recorder.t_us = now_us
-        hibernates = round(self.options.hibernate_after_s * 1_000_000)
-        evicts = round(self.options.evict_after_s * 1_000_000)
-        for machine, since in list(self._idle.items()):
-            if now_us - since < hibernates:
-                break
-            if machine.incarnation is None or machine.hibernate() or (now_us - since >= evicts and machine.evict()):
-                del self._idle[machine]
+        self.idleness.time_moved(now_us)
 
     # -- what happened ---------------------------------------------------------------------
 

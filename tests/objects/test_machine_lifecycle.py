@@ -10,6 +10,7 @@ import trio
 from lumenize_sim import DurableObject, LumenizeClient, LumenizeDO, LumenizeWorker, World, WorldOptions, gather, mesh
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.objects import Pending, Request, Response, WebSocketPair, WebSocketRequestResponsePair
+from lumenize_sim.objects.options import MachineOptions
 
 
 def flags(error: BaseException) -> set[str]:
@@ -186,18 +187,75 @@ def test_a_handler_under_way_keeps_the_object(passes: Any) -> None:
     passes(drive, ROOM=Room)
 
 
+OLD_DATE = MachineOptions(compatibility_date="2026-09-30")
+
+
 def test_an_idle_object_that_cannot_hibernate_is_evicted(passes: Any) -> None:
-    """LC-15, LC-19, TM-8: after 140 s; its timer is lost with it."""
+    """LC-15, LC-19, TM-8: before the date of LC-18 after 70 to 140 s, drawn; its timer is lost with it."""
+    ends: set[int] = set()
 
     async def drive(world: World) -> None:
+        for nth in range(8):
+            name = f"r{nth}"
+            await world.env.ROOM.get_by_name(name).set_timer(1000)
+            view, began = world.object("ROOM", name), world.now()
+            await world.advance(69)
+            assert view.in_memory
+            while view.in_memory:
+                await world.advance(1)
+            ends.add(round(world.now() - began))
+            await world.advance(2000)
+            assert "timer" not in Room.log
+        assert max(ends) <= 141
+        assert len(ends) > 4, "they are drawn"
+
+    passes(drive, options=WorldOptions(objects=OLD_DATE), trace=False, ROOM=Room)
+
+
+@pytest.mark.parametrize("began_s, ends_s", [(0, 140), (10, 140), (69, 140), (71, 210)])
+def test_the_open_source_runtime_evicts_in_sweeps(passes: Any, began_s: int, ends_s: int) -> None:
+    """LC-15: every 70 s whoever was last used more than 70 s ago."""
+
+    async def drive(world: World) -> None:
+        await world.advance(began_s)
         await world.env.ROOM.get_by_name("r").set_timer(1000)
         view = world.object("ROOM", "r")
-        await world.advance(139)
+        await world.advance(ends_s - 0.5 - world.now())
+        assert view.in_memory
+        await world.advance(1)
+        assert not view.in_memory
+
+    passes(drive, options=WorldOptions(runtime="workerd"), ROOM=Room)
+
+
+@pytest.mark.parametrize("method", ["set_timer", "start_waiting", "leave_call"])
+def test_work_under_way_keeps_an_object_for_a_quarter_of_an_hour(passes: Any, method: str) -> None:
+    """LC-18: a timer, `wait_until` and a call to another object, each."""
+
+    async def drive(world: World) -> None:
+        await getattr(world.env.ROOM.get_by_name("r"), method)(10_000)
+        view = world.object("ROOM", "r")
+        await world.advance(899)
         assert view.in_memory
         await world.advance(2)
         assert not view.in_memory
-        await world.advance(2000)
-        assert "timer" not in Room.log
+
+    passes(drive, ROOM=Room)
+
+
+def test_new_work_extends_the_protection(passes: Any) -> None:
+    """LC-18: and an end of the old does not shorten it."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.ROOM.get_by_name("r")
+        await stub.set_timer(10_000)
+        await world.advance(800)
+        await stub.set_timer(10_000)
+        view = world.object("ROOM", "r")
+        await world.advance(899)
+        assert view.in_memory
+        await world.advance(2)
+        assert not view.in_memory
 
     passes(drive, ROOM=Room)
 
