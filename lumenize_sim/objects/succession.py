@@ -121,9 +121,7 @@ class Succession:
             due_us = host.now_us() + round(grace_s * 1_000_000)
             host.post_at(label, lambda: self.drop(incarnation, ending, error), due_us, background=True)
 
-    def drop(
-        self, incarnation: Incarnation, ending: Ending, error: BaseException, kept: Kept | None = None
-    ) -> None:
+    def drop(self, incarnation: Incarnation, ending: Ending, error: BaseException, kept: Kept | None = None) -> None:
         """``incarnation`` is dead from now on: nothing of it runs again, and everybody who waits for it is told.
 
         ``kept`` None: it is a stale one, whose storage is another's already.
