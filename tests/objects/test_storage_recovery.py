@@ -204,9 +204,7 @@ def test_the_open_source_runtime_only_counts(passes: Callable[..., Any]) -> None
         assert await stub.bookmark() == f"00000000-00000000-00000000-{zeros}"
         assert await stub.bookmark() == f"00000000-00000001-00000000-{zeros}"
         for call in (stub.back("x"), stub.back_to(EPOCH_MS)):
-            with pytest.raises(
-                Exception, match="storage back-end does not implement point-in-"
-            ):
+            with pytest.raises(Exception, match="storage back-end does not implement point-in-"):
                 await call
 
     passes(drive, options=WorldOptions(runtime="workerd"), D=Historian)
