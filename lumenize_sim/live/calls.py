@@ -21,6 +21,8 @@ from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceB
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.rpc_stub import Path, RpcPromise, RpcStub
 from lumenize_sim.objects.seats import Arrived
+from lumenize_sim.objects.worker import WorkerEntrypoint
+from lumenize_sim.routing.door import ENTRY
 
 __all__ = ["Calls"]
 
@@ -32,13 +34,18 @@ class Machines(Protocol):
 
 
 class Calls:
-    """Carries the calls of one server's nodes."""
+    """Carries the calls of one server's nodes.
+
+    Attributes:
+        entry_class: the Worker that answers requests from outside.
+    """
 
     def __init__(self, loop: Loop, host: Host, app: Mesh, machines: Machines) -> None:
         self.loop = loop
         self.host = host
         self.app = app
         self.machines = machines
+        self.entry_class: type = WorkerEntrypoint
 
     def env_for(self, seat: Seat) -> Env:
         """Bindings and variables for one owner; calls made through it are that owner's."""
@@ -57,10 +64,16 @@ class Calls:
 
         return Env(make, (*app.bindings, *app.vars))
 
+    def entry_for(self, seat: Seat) -> ServiceBinding:
+        """The Worker that answers requests from outside, for one who asks."""
+        seat.dispatcher = dispatcher = LiveDispatcher(self, seat)
+        return ServiceBinding(dispatcher, ENTRY)
+
     def invoke_worker(self, call: LiveCall) -> None:
         """Run a call on an instance of its own."""
         seat = call.actor = _WorkerSeat(self.loop, self.host, f"{call.target.binding}~{call.label}")
-        cls = self.app.bindings[call.target.binding]
+        binding = call.target.binding
+        cls = self.entry_class if binding == ENTRY else self.app.bindings[binding]
         invocation = Invocation(cls, self.host, seat, self.env_for(seat), call.label, call)
 
         def fire() -> None:

@@ -18,8 +18,10 @@ from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_strea
 from lumenize_sim.errors import UsageError
 from lumenize_sim.live.files import Files
 from lumenize_sim.live.host import LiveHost
+from lumenize_sim.live.http import IDLE_S, HttpConnection
 from lumenize_sim.live.loop import Loop, running_loop
 from lumenize_sim.live.machines import EVICT_AFTER_S, HIBERNATE_AFTER_S, Machines
+from lumenize_sim.live.seats import FreeSeat
 from lumenize_sim.live.wire import NO_STATUS, Wire
 from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.objects.http import Request, Response
@@ -79,6 +81,7 @@ class LiveServer:
         self._by_record: dict[SocketRecord, Connection] = {}
         self._early: dict[SocketRecord, list[tuple[str, Any]]] = {}
         self._accepted = 0
+        self._asked = 0
         self._opening = 0
         self._closing = False
         self._listening = trio.CancelScope()
@@ -111,14 +114,15 @@ class LiveServer:
             await trio.serve_listeners(self._serve, listeners, handler_nursery=self._loop.nursery)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
+        http, within_s = HttpConnection(stream, self.url), HANDSHAKE_TIMEOUT_S
         try:
-            async with trio.open_nursery() as nursery:
-                request = None
-                with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
-                    request = await wrap_server_stream(nursery, stream)
-                if request is not None:
-                    await self._upgrade(request, stream)
-                nursery.cancel_scope.cancel()
+            while (request := await http.next_request(within_s)) is not None:
+                if request.is_web_socket_upgrade:
+                    await self._serve_socket(request, http, stream)
+                    break
+                if not await http.respond(await self._answer(request)) or self._closing:
+                    break
+                within_s = IDLE_S
         except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the peer has gone in the middle of the handshake
         except* Exception as group:
@@ -126,9 +130,30 @@ class LiveServer:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _upgrade(self, request: WebSocketRequest, stream: trio.SocketStream) -> None:
-        offered = {"Upgrade": "websocket", "Sec-WebSocket-Protocol": ", ".join(request.proposed_subprotocols)}
-        verdict = self._door.admit(Request("GET", self.url + request.path, offered))
+    async def _answer(self, request: Request) -> Response:
+        """The entry Worker's answer to a request that asks for no web socket."""
+        self._asked += 1
+        seat = FreeSeat(self._loop, self.machines.host, f"http~{self._asked}")
+        try:
+            sent = seat.context("fetch").run(self.machines.calls.entry_for(seat).fetch, request)
+            return Response.of(await sent)
+        except Exception as error:
+            _log.error("%s %s: %s: %s", request.method, request.url, type(error).__name__, error)
+            return Response(500, "Internal Server Error")
+        finally:
+            seat.finish()
+
+    async def _serve_socket(self, asked: Request, http: HttpConnection, stream: trio.SocketStream) -> None:
+        async with trio.open_nursery() as nursery:
+            request = None
+            with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
+                request = await wrap_server_stream(nursery, http.replayed())
+            if request is not None:
+                await self._upgrade(asked, request, stream)
+            nursery.cancel_scope.cancel()
+
+    async def _upgrade(self, asked: Request, request: WebSocketRequest, stream: trio.SocketStream) -> None:
+        verdict = self._door.admit(asked)
         if isinstance(verdict, Response):
             await _reject(request, verdict)
             return
@@ -315,7 +340,9 @@ async def serve_app(
             hibernate_after_s=hibernate_after_s,
             evict_after_s=evict_after_s,
         )
-        server = LiveServer(loop, app, machines, door_of(app, secret))
+        door = door_of(app, secret)
+        machines.calls.entry_class = door.worker
+        server = LiveServer(loop, app, machines, door)
         bound = listeners[0].socket.getsockname()[1]
         server.url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
         machines.wake_alarms()

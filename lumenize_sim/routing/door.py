@@ -21,9 +21,11 @@ from lumenize_sim.routing.errors import RoutingError
 from lumenize_sim.routing.keeper import DEFAULT_ISSUER, RATE_LIMITER_BINDING, Claims, Keeper, keeper_hooks
 from lumenize_sim.routing.route import find_route, forwarded, route_do_request
 
-__all__ = ["GATEWAY_PREFIX", "Door", "EntryWorker", "LocalDoor", "LocalKeeper", "Routes", "has_keys"]
+__all__ = ["ENTRY", "GATEWAY_PREFIX", "Door", "EntryWorker", "LocalDoor", "LocalKeeper", "Routes", "has_keys"]
 
 GATEWAY_PREFIX: Final = "gateway"
+#: The entry's name among Workers; no binding can have it.
+ENTRY: Final = "(entry)"
 
 #: Answers a request, or leaves it to others with ``None``.
 Routes = Callable[[httpx.Request], Awaitable[httpx.Response | None]]
