@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final
 import attrs
 
 from lumenize_sim.errors import AppError
-from lumenize_sim.mesh.worker import LumenizeWorker
 from lumenize_sim.objects.context import DurableObject
+from lumenize_sim.objects.worker import WorkerEntrypoint
 from lumenize_sim.routing.bindings import is_do_namespace
 
 __all__ = ["MAIL_BINDING", "SENDER_BINDING", "AuthEmailSender", "Mailbox", "ResolvedEmail"]
@@ -39,7 +39,7 @@ class ResolvedEmail:
         }  # fmt: skip
 
 
-class AuthEmailSender(LumenizeWorker):
+class AuthEmailSender(WorkerEntrypoint):
     """Base class of Workers behind ``AUTH_EMAIL_SENDER``: gives each message of the service its words, and sends it.
 
     Messages are dicts with ``type`` and ``to``::

@@ -15,8 +15,8 @@ import httpx
 
 from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.mesh.tokens import mint_hs256, verify_hs256
-from lumenize_sim.mesh.worker import LumenizeWorker
 from lumenize_sim.objects.http import Request, Response
+from lumenize_sim.objects.worker import WorkerEntrypoint
 from lumenize_sim.routing.errors import RoutingError
 from lumenize_sim.routing.keeper import DEFAULT_ISSUER, RATE_LIMITER_BINDING, Claims, Keeper, keeper_hooks
 from lumenize_sim.routing.route import find_route, forwarded, route_do_request
@@ -81,7 +81,7 @@ class Door(ABC):
         return admitted if isinstance(admitted, Response) else forwarded(admitted[0], route)
 
 
-class EntryWorker(LumenizeWorker):
+class EntryWorker(WorkerEntrypoint):
     """The Worker of an app that has none of its own: routes, then objects under ``/gateway``, then 404 (RT-15)."""
 
     door: ClassVar[Door]
