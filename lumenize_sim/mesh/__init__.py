@@ -22,10 +22,11 @@ from lumenize_sim.mesh.continuation import (
 from lumenize_sim.mesh.decorators import get_mesh_guard, is_mesh_callable, mesh, mesh_fn
 from lumenize_sim.mesh.durable import LumenizeDO
 from lumenize_sim.mesh.errors import ClientDisconnectedError, LoginRequiredError, MeshError
+from lumenize_sim.mesh.fetch_executor import FetchExecutor
 from lumenize_sim.mesh.gateway import LumenizeClientGateway
 from lumenize_sim.mesh.lmz import LmzApi
 from lumenize_sim.mesh.names import to_python, to_wire, wire
-from lumenize_sim.mesh.services import NadisPlugin
+from lumenize_sim.mesh.services import FetchTimeoutError, NadisPlugin
 from lumenize_sim.mesh.worker import LumenizeWorker
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "ClientConfig",
     "ClientDisconnectedError",
     "Continuation",
+    "FetchExecutor",
+    "FetchTimeoutError",
     "LmzApi",
     "LoginRequiredError",
     "LumenizeClient",

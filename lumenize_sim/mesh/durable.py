@@ -9,6 +9,7 @@ from typing import Any
 from lumenize_sim.mesh.chain import execute_operation_chain, is_awaitable
 from lumenize_sim.mesh.context import call_context_var
 from lumenize_sim.mesh.continuation import OperationChain
+from lumenize_sim.mesh.decorators import mesh
 from lumenize_sim.mesh.envelope import Envelope, execute_envelope, unsupported_version
 from lumenize_sim.mesh.lmz import DurableObjectLmz
 from lumenize_sim.mesh.node import MeshNode
@@ -58,6 +59,17 @@ class LumenizeDO(MeshNode):
     def alarm(self, info: Any = None) -> Any:
         """The native alarm fired; it belongs to ``svc.alarms`` (DO-5)."""
         return self.svc.alarms.alarm(info)
+
+    @mesh(name="__handleProxyFetchResult")
+    async def handle_proxy_fetch_result(self, req_id: str, result: Any) -> None:
+        """The answer to a request of ``svc.fetch``, from the Worker that made it (FE-6).
+
+        The original enters through ``svc`` here, which no remote caller may.  Whoever calls this has to know the
+        id of a request that is still open.
+        """
+        running = self.svc.fetch.deliver(req_id, result)
+        if running is not None:
+            await running
 
     def _init_from_headers(self, headers: Any) -> Response | None:
         """For subclasses that override `fetch` without calling it: the refusal, or ``None`` (DO-4)."""

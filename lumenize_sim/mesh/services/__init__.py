@@ -5,10 +5,25 @@ from __future__ import annotations
 from lumenize_sim.mesh.services.alarms import Alarms as Alarms
 from lumenize_sim.mesh.services.broadcast import Broadcast as Broadcast
 from lumenize_sim.mesh.services.broadcast import Target as Target
+from lumenize_sim.mesh.services.fetch import Fetch as Fetch
+from lumenize_sim.mesh.services.fetch import FetchTestMode as FetchTestMode
+from lumenize_sim.mesh.services.fetch import FetchTimeoutError as FetchTimeoutError
 from lumenize_sim.mesh.services.registry import NadisPlugin as NadisPlugin
 from lumenize_sim.mesh.services.registry import Services as Services
 from lumenize_sim.mesh.services.schedule import Schedule as Schedule
 from lumenize_sim.mesh.services.sql import Sql as Sql
 from lumenize_sim.mesh.services.sql import sql as sql
 
-__all__ = ["Alarms", "Broadcast", "NadisPlugin", "Schedule", "Services", "Sql", "Target", "sql"]
+__all__ = [
+    "Alarms",
+    "Broadcast",
+    "Fetch",
+    "FetchTestMode",
+    "FetchTimeoutError",
+    "NadisPlugin",
+    "Schedule",
+    "Services",
+    "Sql",
+    "Target",
+    "sql",
+]

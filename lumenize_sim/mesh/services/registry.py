@@ -10,6 +10,7 @@ from lumenize_sim.mesh.errors import MeshError
 if TYPE_CHECKING:
     from lumenize_sim.mesh.services.alarms import Alarms
     from lumenize_sim.mesh.services.broadcast import Broadcast
+    from lumenize_sim.mesh.services.fetch import Fetch
     from lumenize_sim.mesh.services.sql import Sql
 
 __all__ = ["NadisPlugin", "Services"]
@@ -27,6 +28,7 @@ class Services:
         sql: rows of a query (SQL-1).
         alarms: many alarms over the one native one (AL-1 …).
         broadcast: one call to many targets (BC-1 …).
+        fetch: an HTTP request whose answer comes back as a call (FE-1 …).
     """
 
     __lmz_walkable__ = True
@@ -36,6 +38,7 @@ class Services:
         sql: Sql
         alarms: Alarms
         broadcast: Broadcast
+        fetch: Fetch
 
     def __init__(self, node: Any, log: Callable[[str, str, dict[str, Any]], None]) -> None:
         self._node = node
