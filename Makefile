@@ -17,7 +17,7 @@ ARGS ?=
 TYPING := $(wildcard tests/typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test conformance mutations versions trios coverage lint format types bench docs notebooks changelog clean
+.PHONY: help .venv demo test conformance mutations parity versions trios coverage lint format types bench docs notebooks changelog clean
 
 help: ## this list
 	@grep -E '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## (.*)/\1\t\2/' | \
@@ -64,6 +64,11 @@ conformance: .venv ## litmus programs against what the real runtime did, and the
 # WRITE=1 as above; ARGS="--only gate" for some of them, told with what the tests said.
 mutations: .venv ## flip one rule of the objects at a time: a test must notice each
 	@$(BIN)/python -m tests.conformance.mutations --jobs $(JOBS) $(if $(WRITE),--write) $(ARGS)
+
+# The plugin prints the table, and fails where a line of the original's checklist is neither tested nor explained.
+parity: .venv ## the original's own tests, line by line: what stands for each here, or why nothing does
+	@$(BIN)/python -m pytest -q -p tests.parity.table -m "not live" tests/auth tests/clone tests/mesh tests/parity tests/routing \
+		tests/testing tests/world $(ARGS)
 
 # Other supported interpreters get an environment with the hard dependencies only; the tests find it by its variable.
 versions: .venv ## one tape, one digest, on every supported Python that is installed
