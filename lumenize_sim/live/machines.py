@@ -249,6 +249,10 @@ class MachineHost:
         """An event of this object."""
         self.loop.post(self, fire)
 
+    def post_hop(self, label: str, fire: Callable[[], None]) -> None:
+        """Events happen in order here."""
+        self.loop.post(self, fire)
+
     def post_read(self, label: str, fire: Callable[[], None]) -> None:
         """Only classes of the legacy backend wait, and only without a data folder."""
         self.loop.post(self, fire)

@@ -50,7 +50,7 @@ class Hop:
                 arrival.strand = self.strand
                 incarnation.arrive(arrival)
 
-        host.post(label, fire)
+        host.post_hop(label, fire)
 
     def hold(self) -> None:
         """It has to wait: what it sends is fixed."""

@@ -196,6 +196,10 @@ class ObjectHost(Protocol):
         """An event of this object that may happen from now on."""
         ...
 
+    def post_hop(self, label: str, fire: Callable[[], None]) -> None:
+        """The same for what has left the output gate; such events happen in the order in which they are posted."""
+        ...
+
     def post_flush(self, label: str, fire: Callable[[], None], after_us: int) -> None:
         """The end of a flush that takes ``after_us``; flushes end in the order in which they are posted (OG-20)."""
         ...

@@ -123,6 +123,7 @@ class ObjectHostOf:
         self.next_reads_us: deque[int] = deque()
         self.by_hand = False
         self._flushes = Link()
+        self._hops = Link()
         self.alarms = AlarmServiceOf(self)
 
     # -- the kernel's actor ----------------------------------------------------------
@@ -205,6 +206,10 @@ class ObjectHostOf:
     def post(self, label: str, fire: Callable[[], None], *, cause: int = -1) -> None:
         """An event of this object."""
         self.kernel.post(Event(label, self, self.caused(fire), receiver=self.name))
+
+    def post_hop(self, label: str, fire: Callable[[], None]) -> None:
+        """Hops keep their order, or requests on one stub would overtake each other on the way out (RPC-1, IG-14)."""
+        self.kernel.post_on(self._hops, Event(label, self, self.caused(fire), receiver=self.name))
 
     def post_at(self, label: str, fire: Callable[[], None], due_us: int, *, background: bool = False) -> TimerHandle:
         """A later event of this object."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import trio
 
-from lumenize_sim import DurableObject, LumenizeWorker, World, gather
+from lumenize_sim import DurableObject, LumenizeWorker, Request, Response, RpcTarget, WorkerEntrypoint, World, gather
 from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of, thrown
-from tests.conformance.program import ISOLATE
+from tests.conformance.program import ISOLATE, PRODUCTION, WORKERD
 
 GROUP = "10.6 RPC"
 test: Callable[..., Any] = partial(lt, group=GROUP)
@@ -203,3 +203,163 @@ async def lt_70_object(world: World) -> Any:
     error = await outcome_of(world.env.C.get_by_name("c").call_and_abort())
     await world.settle()
     return [error, dict(world.object("D", "o").storage.list())]
+
+
+class Both(Callee):
+    def fetch(self, request: Request) -> Response:
+        log(request.url.path[1:])
+        return Response(200)
+
+
+async def alternate(stub: Any) -> None:
+    await gather(stub.note("r1"), stub.fetch("https://o/f1"), stub.note("r2"), stub.fetch("https://o/f2"))
+
+
+class Alternating(DurableObject):
+    async def go(self) -> None:
+        await alternate(self.env.D.get_by_name("o"))
+
+
+class AlternatingWorker(WorkerEntrypoint):
+    async def go(self) -> None:
+        await alternate(self.env.D.get_by_name("o"))
+
+
+FETCHES_FIRST = "f1 f2 r1 r2"
+MERGES = [FETCHES_FIRST, "f1 r1 f2 r2", "f1 r1 r2 f2", "r1 f1 f2 r2", "r1 f1 r2 f2", "r1 r2 f1 f2"]
+
+
+def out_of_order(outcome: str) -> bool:
+    return outcome.index("r1") > outcome.index("r2") or outcome.index("f1") > outcome.index("f2")
+
+
+@test(
+    "LT-66 both kinds",
+    "RPC-1a",
+    bindings={"D": Both, "C": Alternating},
+    allowed=MERGES,
+    never={"disorder within a kind": out_of_order},
+    title="fetch and RPC on one stub, from an object: any merge",
+)
+async def lt_66_both(world: World) -> Any:
+    await world.env.C.get_by_name("c").go()
+    return " ".join(logged())
+
+
+@test(
+    "LT-66 from a Worker",
+    "RPC-1a",
+    bindings={"D": Both, "W": AlternatingWorker},
+    allowed={PRODUCTION: MERGES, WORKERD: [FETCHES_FIRST]},
+    also={"RPC-1a: two channels, with no order between them": MERGES},
+    never={"disorder within a kind": out_of_order},
+    title="the same from a Worker",
+)
+async def lt_66_worker(world: World) -> Any:
+    await world.env.W.go()
+    return " ".join(logged())
+
+
+class Line(RpcTarget):
+    def b(self) -> str:
+        log("b")
+        return "b"
+
+
+class Pipelined(Logging):
+    def a(self, *, fails: bool = False) -> Line:
+        if fails:
+            raise TypeError("a")
+        return Line()
+
+    def failing(self) -> Line:
+        return self.a(fails=True)
+
+    def m(self) -> None:
+        log("m")
+
+
+@test(
+    "LT-71",
+    "RPC-17",
+    bindings={"D": Pipelined},
+    allowed=[["TypeError: a [remote]", []]],
+    never={"b ran": lambda o: o[1] != []},
+    exhaustive=True,
+    title="the first call of a pipeline fails",
+)
+async def lt_71(world: World) -> Any:
+    return [await outcome_of(world.env.D.get_by_name("o").failing().b()), logged()]
+
+
+class Gated(DurableObject):
+    async def put_and_call(self) -> None:
+        self.ctx.storage.put("a", 1)
+        await self.env.D.get_by_name("o").m()
+
+    def call_and_abort(self) -> None:
+        self.env.D.get_by_name("o").m()
+        self.ctx.abort()
+
+
+WOKEN = {"constructed": 1, "log": []}
+
+
+@test(
+    "LT-71a",
+    "RPC-14a",
+    bindings={"D": Pipelined, "C": Gated},
+    allowed=[WOKEN],
+    never={"m ran": lambda o: o["log"] != []},
+    title="a call that the gate never lets go still wakes the target",
+)
+async def lt_71a(world: World) -> Any:
+    world.object("C", "c").fail_next_flush()
+    await outcome_of(world.env.C.get_by_name("c").put_and_call())
+    await world.settle(1)
+    return {"constructed": ISOLATE.get("constructed", 0), "log": logged()}
+
+
+@test(
+    "LT-71a abort",
+    "RPC-14a",
+    bindings={"D": Pipelined, "C": Gated},
+    allowed=[WOKEN],
+    never={"m ran": lambda o: o["log"] != []},
+    title="and so does one of a turn that is aborted",
+)
+async def lt_71a_abort(world: World) -> Any:
+    await outcome_of(world.env.C.get_by_name("c").call_and_abort())
+    await world.settle(1)
+    return {"constructed": ISOLATE.get("constructed", 0), "log": logged()}
+
+
+@test(
+    "LT-71b",
+    "RPC-14b",
+    bindings={"D": Pipelined},
+    allowed=[{"in memory": True, "constructed": 1, "b": "b", "later": False}],
+    options=EXACT,
+    title="a held stub keeps its object in memory",
+)
+async def lt_71b(world: World) -> Any:
+    line = await world.env.D.get_by_name("o").a()
+    await world.advance(60)
+    found = {"in memory": world.object("D", "o").in_memory, "b": await line.b(), "constructed": ISOLATE["constructed"]}
+    line.dispose()
+    await world.advance(11)
+    return {**found, "later": world.object("D", "o").in_memory}
+
+
+@test(
+    "LT-72",
+    "RPC-16",
+    bindings=D,
+    allowed=["Error: Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was"],
+    at_most=2,
+    title="an argument of 33 MiB",
+)
+async def lt_72(world: World) -> Any:
+    error = await outcome_of(world.env.D.get_by_name("o").note("x" * (33 << 20)))
+    await world.settle(1)
+    return "delivered" if logged() else str(error).partition(":")[0] + ":" + str(error).split(":")[1]

@@ -885,3 +885,40 @@ def test_an_abort_is_told_as_text_and_an_id_can_be_drawn(passes: Any) -> None:
             world.env.D.new_unique_id(jurisdiction="eu")
 
     passes(refused, D=Reasons, options=WorldOptions(runtime="workerd"))
+
+
+class Mixing(DurableObject):
+    """Sends both kinds on one stub in one turn."""
+
+    async def mix(self) -> None:
+        stub = self.env.LIST.get_by_name("l")
+        await gather(stub.add("r1"), stub.fetch("https://l/f1"), stub.add("r2"), stub.fetch("https://l/f2"))
+
+
+class Listing(DurableObject):
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self.lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+
+    def fetch(self, request: Request) -> Response:
+        self.lines.append(request.url.path[1:])
+        return Response(200)
+
+
+def test_requests_keep_their_order_and_calls_do_but_not_both_together(roams: Any) -> None:
+    """RPC-1, RPC-1a, IG-14: the hop through the gates does not let one request overtake another."""
+    seen: set[str] = set()
+
+    async def drive(world: World) -> None:
+        await world.env.MIX.get_by_name("m").mix()
+        lines = world.object("LIST", "l").instance.lines
+        assert lines.index("r1") < lines.index("r2")
+        assert lines.index("f1") < lines.index("f2")
+        seen.add(" ".join(lines))
+
+    roams(drive, MIX=Mixing, LIST=Listing)
+    assert {"r1 r2 f1 f2", "f1 f2 r1 r2"} <= seen
+    assert len(seen) > 3
