@@ -20,6 +20,7 @@ import attrs
 
 from lumenize_sim.clone import decode_cbor, encode_cbor
 from lumenize_sim.errors import SimulatorError
+from lumenize_sim.objects.message_size import message_bytes
 from lumenize_sim.objects.refusal import Error, InvalidAccessError
 from lumenize_sim.objects.strand import strand_var
 
@@ -329,11 +330,14 @@ class WebSocket:
             Exception: what `lumenize_sim.clone.encode_cbor` raises for values that cannot be cloned.
         """
         data: bytes = encode_cbor(value, stored=True)
-        if len(data) > MAX_ATTACHMENT_BYTES:
-            raise Error(
-                f"A WebSocket 'attachment' cannot be larger than {MAX_ATTACHMENT_BYTES} bytes."
-                f"'attachment' was {len(data)} bytes."
-            )
+        # The limit is on the platform's own serialisation, which may be longer, but not by this much.
+        if len(data) > MAX_ATTACHMENT_BYTES // 8:
+            size = message_bytes(decode_cbor(data))
+            if size > MAX_ATTACHMENT_BYTES:
+                raise Error(
+                    f"A WebSocket 'attachment' cannot be larger than {MAX_ATTACHMENT_BYTES} bytes."
+                    f"'attachment' was {size} bytes."
+                )
         self._record.attachment = data
 
     def deserialize_attachment(self) -> Any:

@@ -371,7 +371,7 @@ async def lt_82(world: World) -> Any:
     """Serialisation adds three bytes here to a text of that length."""
     await world.open_socket("D", "o")
     stub = world.env.D.get_by_name("o")
-    return [await stub.attach(16384 - 3), await stub.attach(16384 - 2)]
+    return [await stub.attach(16384 - 5), await stub.attach(16384 - 4)]
 
 
 @test(
