@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import random
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import outcome
-import trio
 
 from lumenize_sim.live.dial import dial
 from lumenize_sim.live.loop import Loop
 from lumenize_sim.live.seats import Seat
 from lumenize_sim.objects.host import SocketEvents, SocketPort, TimerHandle
-from lumenize_sim.objects.http import Response
+from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Pending
+from lumenize_sim.objects.seats import Arrived
 from lumenize_sim.objects.strand import Owner
 
 __all__ = ["FETCH_TIMEOUT_S", "LiveHost"]
@@ -71,23 +70,10 @@ class LiveHost:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Pending[Any]:
-        """An HTTP request, in a thread; settles with a `Response`, or a ConnectionError."""
+        """An HTTP request; settles with a `Response`, or fails with a ConnectionError.  Redirects are followed."""
         seat = _seat(owner)
         pending, arrived = seat.wait_for(f"{method} {url}")
-
-        async def ask() -> None:
-            result: outcome.Value[Response] | outcome.Error
-            try:
-                result = outcome.Value(
-                    await trio.to_thread.run_sync(
-                        _request, url, method, dict(headers or {}), body, abandon_on_cancel=True
-                    )
-                )
-            except (OSError, ValueError) as error:
-                result = outcome.Error(ConnectionError(f"{method} {url}: {error}"))
-            self._loop.post(seat.actor, lambda: arrived(pending.label, result))
-
-        seat.emit(lambda: self._loop.start_infrastructure(ask))
+        seat.emit_fetch(_Exchange(self._loop, seat, Request(method, url, headers, body), pending.label, arrived))
         return pending
 
     def log(self, owner: Owner, level: str, namespace: str, message: str, data: Mapping[str, Any]) -> None:
@@ -104,17 +90,35 @@ def _seat(owner: Owner) -> Seat:
     return seat
 
 
-def _request(url: str, method: str, headers: dict[str, str], body: bytes | None) -> Response:
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("only http: and https: can be fetched")
-    request = urllib.request.Request(url, data=body, headers=headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=FETCH_TIMEOUT_S) as answer:
-            return _response(answer.status, answer.headers.items(), answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return _response(error.code, error.headers.items(), error.read())
+class _Exchange:
+    """One request and its response.  What leaves the caller's gates as a call does."""
 
+    def __init__(self, loop: Loop, seat: Seat, request: Request, label: str, arrived: Arrived) -> None:
+        self.label = label
+        self._loop = loop
+        self._seat = seat
+        self._request = request
+        self._arrived = arrived
 
-def _response(status: int, headers: Any, body: bytes) -> Response:
-    return Response(status, body or None, list(headers))
+    def leave(self) -> None:
+        """The gates let it go; it may have to wait for one of the caller's connections (RPC-27)."""
+        self._seat.connections.take(lambda: self._loop.start_infrastructure(self._ask))
+
+    async def _ask(self) -> None:
+        request = self._request
+        result: outcome.Value[Response] | outcome.Error
+        try:
+            async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=True) as client:
+                answer = await client.request(
+                    request.method, request.url, headers=request.headers, content=request.body
+                )
+            result = outcome.Value(Response.of(answer))
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            result = outcome.Error(ConnectionError(f"{request.method} {request.url}: {error}"))
+
+        def fire() -> None:
+            if not self._seat.owner.dead:
+                self._seat.connections.give()
+            self._arrived(self.label, result)
+
+        self._loop.post(self._seat.actor, fire)

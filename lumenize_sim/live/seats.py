@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import trio
 
 from lumenize_sim.live.loop import Actor, Loop
+from lumenize_sim.objects.connections import Connections
 from lumenize_sim.objects.host import Host, TimerHandle
 from lumenize_sim.objects.incarnation import Incarnation
 from lumenize_sim.objects.pending import Pending
@@ -33,8 +34,12 @@ class Seat(Protocol):
 
     dispatcher: Any
 
+    @property
+    def connections(self) -> Connections: ...
+
     def wait_for(self, label: str, pending: Pending[Any] | None = None) -> tuple[Pending[Any], Arrived]: ...
     def emit(self, effect: Callable[[], None]) -> None: ...
+    def emit_fetch(self, call: Any) -> None: ...
     def next_call(self, target: str) -> int: ...
 
 

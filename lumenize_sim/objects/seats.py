@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import outcome
 
 from lumenize_sim.objects.arrival import Arrival
+from lumenize_sim.objects.connections import Connections
 from lumenize_sim.objects.hop import Hop
 from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.incarnation import Incarnation
@@ -32,6 +33,14 @@ __all__ = ["Arrived", "GatedSeat", "UngatedSeat"]
 
 #: ``arrived(event, result)``: the answer is here, and ``event`` is what brought it.
 Arrived = Callable[[str, Outcome], None]
+
+
+class Leaving(Protocol):
+    """A call or request about to leave."""
+
+    label: str
+
+    def leave(self) -> None: ...
 
 
 class Turns(Protocol):
@@ -59,6 +68,7 @@ class UngatedSeat(ABC):
         held: stubs that it holds; they are disposed of when it ends (RPC-18).
         sessions: how many sessions are open because of it (RPC-14b).
         lonely: is told when none is open any more.
+        connections: those of its fetches (RPC-27).
     """
 
     dispatcher: CallDispatcher
@@ -69,6 +79,7 @@ class UngatedSeat(ABC):
         self.held: dict[RpcStub, None] = {}
         self.sessions = 0
         self.lonely: Callable[[], None] | None = None
+        self.connections: Connections = Connections(None)
         self._leaving: list[Call] = []
         self._isolate: PythonIsolate | None = None
         self.owner = Owner(name, self.spawn, self._wake)
@@ -201,7 +212,7 @@ class UngatedSeat(ABC):
         else:
             call.leave()
 
-    def emit_fetch(self, call: Call) -> None:
+    def emit_fetch(self, call: Leaving) -> None:
         """Nothing holds it back."""
         call.leave()
 
@@ -283,6 +294,7 @@ class GatedSeat:
     def __init__(self, incarnation: Incarnation) -> None:
         self.incarnation = incarnation
         self.held: dict[RpcStub, None] = {}
+        self._connections: Connections | None = None
         self.name = incarnation.machine.name
         self.owner = incarnation.owner
         self.owner.seat = self
@@ -297,6 +309,13 @@ class GatedSeat:
     def enhanced(self) -> bool:
         """What errors keep when they cross (RPC-19)."""
         return self.incarnation.machine.enhanced
+
+    @property
+    def connections(self) -> Connections:
+        """Those of its fetches (RPC-27)."""
+        if self._connections is None:
+            self._connections = Connections(self.incarnation.machine.options.connection_limit)
+        return self._connections
 
     def wait_for(self, label: str, pending: Pending[Any] | None = None) -> tuple[Pending[Any], Arrived]:
         """See `Incarnation.wait_for`."""
@@ -314,7 +333,7 @@ class GatedSeat:
             raise InstanceGone
         self.incarnation.isolate.emit(_Departure(call))
 
-    def emit_fetch(self, call: Call) -> None:
+    def emit_fetch(self, call: Leaving) -> None:
         """Through the output gate, and then once more through the input gate (IG-14)."""
         if self.incarnation.dead:
             raise InstanceGone

@@ -18,11 +18,13 @@ from lumenize_sim.errors import UsageError
 from lumenize_sim.kernel.plan import fault_label
 
 __all__ = [
+    "FETCH_TIMEOUT_S",
     "FLUSH_KINDS",
     "HALF_OPEN_S",
     "KINDS",
     "LATE_ALARM_S",
     "PARTITION_S",
+    "SLOW_FETCH_S",
     "SLOW_FLUSH_S",
     "SLOW_READ_S",
     "SLOW_SCHEDULER_S",
@@ -41,6 +43,10 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "half-open": (2, "a socket silently loses everything, and is cut later"),
     "lost-call": (3, "a call fails with a disconnect: 1 before, 2 after the callee ran"),
     "overload": (5, "a call is refused at its object, and not run: one of four reasons"),
+    "bad-fetch": (
+        6,
+        "a fetch of a simulated server: 1 slow, 2 answered 503, 3 lost before, 4 lost after the handler ran, 5 timeout",
+    ),
     "late-alarm": (4, "an alarm comes late"),
     "twice-alarm": (2, "an alarm comes twice at once; the second joins the first"),
     "unreached-alarm": (2, "an alarm does not reach its object; the scheduler tries again, uncounted"),
@@ -59,6 +65,8 @@ PARTITION_S: Final = (0.0, 0.5, 3.0, 10.0, 40.0)
 SLOW_FLUSH_S: Final = (0.0, 0.05, 1.0, 20.0)
 SLOW_READ_S: Final = (0.0, 0.05, 0.2, 2.0)
 HALF_OPEN_S: Final = 45.0
+SLOW_FETCH_S: Final = 20.0
+FETCH_TIMEOUT_S: Final = 100.0
 LATE_ALARM_S: Final = (0.0, 0.5, 8.0, 60.0)
 SLOW_SCHEDULER_S: Final = (0.0, 0.05, 1.0, 20.0)
 #: Those that make it matter when a commit becomes durable.

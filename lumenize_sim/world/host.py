@@ -15,6 +15,7 @@ import outcome
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.kernel import Link
 from lumenize_sim.objects.host import SocketEvents, SocketPort, TimerHandle
+from lumenize_sim.objects.http import Request
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.trace.event import error_data
@@ -82,8 +83,8 @@ class SimHost:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Pending[Any]:
-        """There are no simulated HTTP servers yet."""
-        return Pending.failed(ConnectionError(f"no simulated server answers {method} {url}"))
+        """To a simulated server (`World.server`); without one there it fails with a ConnectionError."""
+        return self._world.servers.fetch(self._world.seat(owner), Request(method, url, headers, body))
 
     def log(self, owner: Owner, level: str, namespace: str, message: str, data: Mapping[str, Any]) -> None:
         """A line of debug output becomes a record of the trace."""

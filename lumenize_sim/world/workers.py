@@ -9,6 +9,7 @@ import outcome
 
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.mesh.invocation import Invocation
+from lumenize_sim.objects.connections import Connections
 from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.rpc_stub import Path
@@ -40,6 +41,7 @@ class Workers:
         """An event that runs ``method`` on a fresh instance.  It races with nothing: its receiver is its own."""
         world = self._world
         seat = WorkerSeat(world, f"{binding}~{label}")
+        seat.connections = Connections(world.options.objects.connection_limit)
         invocation = seat.invocation = Invocation(
             world.class_of(binding),
             world.host,

@@ -18,6 +18,7 @@ from lumenize_sim.kernel.kernel import Ending, Kernel
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.mesh.client import LumenizeClient
+from lumenize_sim.objects.http import Request
 from lumenize_sim.objects.ids import DurableObjectId, id_from_name
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceBinding
@@ -38,6 +39,7 @@ from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.randomness import generator
 from lumenize_sim.world.raw_socket import RawSocket, upgrade_request
 from lumenize_sim.world.seats import FreeSeat, ObjectSeat
+from lumenize_sim.world.servers import Server, Servers
 from lumenize_sim.world.sockets import Sockets
 from lumenize_sim.world.verbs import NetworkVerbs
 from lumenize_sim.world.workers import Workers
@@ -90,6 +92,7 @@ class World:
         self.sockets = Sockets(self)
         self.workers = Workers(self)
         self.entry = Entry(self)
+        self.servers = Servers(self)
         self.network = NetworkVerbs(self)
         self.driver = FreeSeat(self, "driver", everything=True)
         self.clients: list[LumenizeClient] = []
@@ -217,6 +220,21 @@ class World:
         if self._env is None:
             self._env = self.env_for(self.driver)
         return self._env
+
+    def server(self, origin: str, handler: Callable[[Request], Any], *, latency_s: float = 0.1) -> Server:
+        """A server beyond the mesh: ``fetch`` of ``https://api.example/…`` reaches the handler of ``https://api.example``.
+
+        Args:
+            origin: scheme, host and perhaps port.
+            handler: given the request, answers with a `Response`, text, bytes, or a dict or list that becomes JSON;
+                may be async.  ConnectionError breaks the connection; any other exception fails the run.
+            latency_s: from when a request leaves until its response arrives, besides the handler's own time.
+
+        Returns:
+            The server, with a log of the requests it has seen.  The fault ``bad-fetch`` plans trouble for the n-th
+            request of a node; `Server.trouble_next` makes some by hand.
+        """
+        return self.servers.add(origin, handler, latency_s)
 
     def quiet(self) -> None:
         """No more faults from here on; what is broken heals."""

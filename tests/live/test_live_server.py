@@ -427,7 +427,7 @@ async def test_nodes_fetch_over_real_http(http: str) -> None:
     async with serve_app(APP, port=0) as server, tab(server) as alice:
         assert await alice.ask("fetched", f"{http}/upper") == [200, "HELLO"]
         assert await alice.ask("fetched", f"{http}/missing") == [404, "no"]
-        with pytest.raises(Exception, match="only http"):
+        with pytest.raises(Exception, match="missing an 'http://'"):
             await alice.ask("fetched", "file:///etc/hostname")
         with pytest.raises(Exception, match=r"http://127\.0\.0\.1:1"):
             await alice.ask("fetched", "http://127.0.0.1:1/")
