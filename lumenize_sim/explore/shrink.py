@@ -7,7 +7,8 @@ what is accepted is never the candidate but what the run really needed; every ac
 step has therefore been seen to fail.
 
 First everything at once (most choices of a roaming run are noise), then halves, quarters
-and single choices in the manner of delta debugging, then values towards 0.
+and single choices in the manner of delta debugging, then values towards 0, and again
+while that helps.
 """
 
 from __future__ import annotations
@@ -80,9 +81,11 @@ class _Shrinker:
         if first and not self.try_(()):
             self.try_([c for c in first if c.kind == "order"])
             self.try_([c for c in first if c.kind == "fault"])
-            self._subsets()
-            self._values()
-            self._subsets()
+            before: tuple[Choice, ...] | None = None
+            while self.best != before:  # a smaller value may make another choice superfluous, and the other way round
+                before = self.best
+                self._subsets()
+                self._values()
         return Shrunk(self.best, self.replays)
 
     def _subsets(self) -> None:
@@ -105,17 +108,17 @@ class _Shrinker:
                 parts *= 2
 
     def _values(self) -> None:
-        for index in range(len(self.best)):
-            while index < len(self.best):
+        for label in [choice.label for choice in self.best if choice.kind != "order"]:
+            # Nothing is known of what lies between; where the failure needs "at least", halving finds the least.
+            low = 0
+            while True:
+                index = next((i for i, choice in enumerate(self.best) if choice.label == label), None)
+                if index is None or self.best[index].value - low <= 1:
+                    break
                 choice = self.best[index]
-                if choice.kind == "order" or choice.value <= 1:
-                    break
-                smaller = [1, choice.value // 2, choice.value - 1]
-                for value in sorted({v for v in smaller if 0 < v < choice.value}):
-                    if self.try_((*self.best[:index], attrs.evolve(choice, value=value), *self.best[index + 1 :])):
-                        break
-                else:
-                    break
+                value = (low + choice.value) // 2 if low or choice.value < 4 else 1
+                if not self.try_((*self.best[:index], attrs.evolve(choice, value=value), *self.best[index + 1 :])):
+                    low = value
 
 
 def _size(choices: Sequence[Choice]) -> tuple[int, int]:
