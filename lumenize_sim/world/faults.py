@@ -121,24 +121,22 @@ class Faults:
     def draw(self, generator: random.Random, census: Mapping[tuple[str, str], Sequence[int]]) -> dict[str, int]:
         """A plan: label to value.
 
-        The kind is drawn first, then the target, then the boundary, so that rare
-        boundaries are not drowned by frequent ones.  Most are boundaries at which it was
+        The kind is drawn first, among those that are possible somewhere, then the target, then
+        the boundary, so that rare boundaries are not drowned by frequent ones.  Most are boundaries at which it was
         possible in the run that was counted; some are others, also a little beyond, because
         schedules differ from that run.
         """
         plan: dict[str, int] = {}
         if not self or not census:
             return plan
-        for _ in range(generator.randrange(self.at_most + 1)):
-            kind = generator.choice(self.kinds)
-            places = [
-                (target, possible)
-                for (k, target), possible in sorted(census.items())
-                if k == kind and (not self.targets or target.startswith(self.targets))
-            ]
-            if not places:
-                continue
-            target, possible = generator.choice(places)
+        places: dict[str, list[tuple[str, Sequence[int]]]] = {}
+        for (kind, target), possible in sorted(census.items()):
+            if kind in self.kinds and (not self.targets or target.startswith(self.targets)):
+                places.setdefault(kind, []).append((target, possible))
+        kinds = [kind for kind in self.kinds if kind in places]
+        for _ in range(generator.randrange(self.at_most + 1) if kinds else 0):
+            kind = generator.choice(kinds)
+            target, possible = generator.choice(places[kind])
             if generator.random() < 0.75:
                 nth = generator.choice(possible)
             else:
