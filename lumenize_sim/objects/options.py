@@ -139,6 +139,7 @@ class MachineOptions:
             restart; False: it is the retry (AL-21 leaves production open).  May be explored.
         alarm_set_waits_for_retry: a time set between two tries waits for the next one, as in workerd; False: it
             takes the place of the retry.  May be explored.
+        object_bytes: how large one object's database may get; 10 GB in production, no limit in workerd (section 4.4).
         kv_cache_bytes: how much of its entries an object on the legacy backend keeps in memory (ST-31).
         kv_cache_stale_s: how long it keeps one that is not used (ST-31).
         kv_cache_shared: all such objects share that memory, as those of one isolate do, so that one can drive out
@@ -183,6 +184,7 @@ class MachineOptions:
     alarm_retries_survive: bool | Explored = attrs.field(default=per_runtime(True, False), metadata=open_to(False))
     alarm_set_restarts_retries: bool | Explored = attrs.field(default=True, metadata=open_to(False))
     alarm_set_waits_for_retry: bool | Explored = attrs.field(default=per_runtime(False, True), metadata=open_to(True))
+    object_bytes: int | None = attrs.field(default=per_runtime(10_000_000_000, None))
     kv_cache_bytes: int = 16 * 1024 * 1024
     kv_cache_stale_s: float = 10.0
     kv_cache_shared: bool = False

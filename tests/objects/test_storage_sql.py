@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lumenize_sim.clone import NULL, UNDEFINED, ArrayBuffer, BigInt, JSMap, JSSet
-from lumenize_sim.objects.storage import Durable, Storage, StorageError, StorageResetError, Store, StoreHooks
+from lumenize_sim.objects.storage import Durable, Limits, Storage, StorageError, StorageResetError, Store, StoreHooks
 from lumenize_sim.objects.storage.connection import BEGIN_REFUSED
 from lumenize_sim.objects.storage.kv import DELETE, GET, PUT
 
@@ -454,3 +454,99 @@ def test_deferring_foreign_keys_ends_with_the_turn_and_switching_them_works_betw
     storage.sql.exec("PRAGMA foreign_keys = yes")
     with pytest.raises(StorageError, match="FOREIGN KEY"):
         storage.sql.exec("INSERT INTO c VALUES ('c')")
+
+
+# ---------------------------------------------------------------------- what it costs, and how much fits
+
+
+@pytest.mark.parametrize(
+    "query, read, written",
+    [
+        ("SELECT * FROM n", 100, 0),
+        ("SELECT * FROM n WHERE v = 5", 100, 0),
+        ("SELECT COUNT(*) FROM n", 100, 0),
+        ("SELECT * FROM n WHERE id = 5", 1, 0),
+        ("SELECT * FROM n WHERE k = 3", 10, 0),
+        ("SELECT * FROM n LIMIT 4", 4, 0),
+        ("SELECT * FROM n ORDER BY v DESC LIMIT 4", 100, 0),
+        ("SELECT a.id FROM n AS a WHERE a.v > 3", 100, 0),
+        ("INSERT INTO n VALUES (1000, 1, 1), (1001, 1, 1)", 0, 4),
+        ("UPDATE n SET v = 1 WHERE id < 5", 0, 5),
+        ("UPDATE n SET k = 1 WHERE id < 5", 0, 10),
+        ("UPDATE n SET v = v + 1", 100, 100),
+        ("DELETE FROM n WHERE id IN (1, 2)", 0, 4),
+    ],
+)
+def test_rows_read_and_written(query: str, read: int, written: int) -> None:
+    """BL-7: a scan counts with all it walks, a change with every index that follows; both are estimates."""
+    counts: dict[str, int] = {}
+    storage = opened()
+    storage.sql.exec("CREATE TABLE n(id INTEGER PRIMARY KEY, k, v); CREATE INDEX nk ON n(k)")
+    for number in range(100):
+        storage.sql.exec("INSERT INTO n VALUES (?, ?, ?)", number, number % 10, number)
+
+    def usage(kind: str, amount: int) -> None:
+        counts[kind] = counts.get(kind, 0) + amount
+
+    storage._store.hooks.usage = usage
+    cursor = storage.sql.exec(query)
+    rows = cursor.to_array()
+    assert (cursor.rows_read, cursor.rows_written) == (read, written), rows
+    assert (counts.get("rows-read", 0), counts.get("rows-written", 0)) == (read, written)
+
+
+def test_entries_count_as_rows() -> None:
+    """BL-7, ST-25: key-value operations are rows of the hidden table; a new alarm is one more."""
+    counts: list[tuple[str, int]] = []
+    storage = opened()
+    storage._store.hooks.usage = lambda kind, amount: counts.append((kind, amount))
+    storage.kv.put("a", 1)
+    storage.put({"b": 2, "c": 3})
+    storage.kv.get("a")
+    storage.kv.get("nothing")
+    storage.get(["a", "b"])
+    list(storage.kv.list())
+    storage.list()
+    storage.delete(["a", "nothing"])
+    storage.set_alarm(5000)
+    storage.set_alarm(5000)
+    assert counts == [
+        *[("rows-written", 1)] * 3,
+        *[("rows-read", 1)] * 4,
+        *[("rows-read", 1)] * 3,
+        ("rows-read", 3),
+        *[("rows-written", 1)] * 2,
+    ]
+
+
+def test_a_prepared_statement_closes_the_cursor_before(storage: Storage) -> None:
+    """ST-20; a second ``exec`` of the same text has a statement of its own."""
+    storage.sql.exec("INSERT INTO t(v) VALUES (1), (2), (3)")
+    first, second = (storage.sql.exec("SELECT v FROM t") for _ in range(2))
+    assert [next(first)["v"], next(second)["v"], next(first)["v"]] == [1, 1, 2]
+    above = storage.sql.prepare("SELECT v FROM t WHERE v > ?")
+    one = above(0)
+    assert next(one) == {"v": 1}
+    assert [row["v"] for row in above(1)] == [2, 3]
+    with pytest.raises(StorageError, match=r"^SQL cursor was closed because the same statement was executed again\."):
+        next(one)
+    del first, second
+    assert storage._store.database.pins == 0
+
+
+def test_a_full_database_breaks_the_store_and_keeps_earlier_commits() -> None:
+    """OG-32, section 4.4: here of 20 pages.  SQLite rolls the turn back by itself; commits before it are not in it."""
+    storage = opened(limits=Limits(object_bytes=20 * 4096))
+    store = storage._store
+    storage.kv.put("a", 1)
+    store.commit()
+    storage.kv.put("b", 2)
+    with pytest.raises(StorageResetError, match=r"^database or disk is full: SQLITE_FULL$"):
+        storage.kv.put("c", "x" * 100_000)
+    with pytest.raises(StorageResetError, match="SQLITE_FULL"):
+        storage.kv.get("a")
+    assert store.dirty  # so that the machine hears of it at the end of the turn
+    with pytest.raises(StorageResetError, match="SQLITE_FULL"):
+        store.commit()
+    store.crash(1)
+    assert dict(Storage(Store(store.durable, hooks=StoreHooks()), now_ms=lambda: 0).kv.list()) == {"a": 1}

@@ -133,7 +133,13 @@ class AsyncKV:
 
     def list(self, *, concurrent: bool = False, no_cache: bool = False, **bounds: Any) -> Pending[dict[str, Any]]:
         """All entries of a range (ST-5)."""
-        return settle(lambda: {key: decode_cbor(data) for key, data in self._kv.rows(**bounds)})
+        return settle(lambda: self._found(bounds))
+
+    def _found(self, bounds: Mapping[str, Any]) -> dict[str, Any]:
+        found = {key: decode_cbor(data) for key, data in self._kv.rows(**bounds)}
+        if found and self._store.hooks.usage is not None:
+            self._store.hooks.usage("rows-read", len(found))
+        return found
 
     def get_alarm(self, concurrent: bool = False) -> Pending[int | None]:
         """The alarm time (AL-5)."""
@@ -141,7 +147,10 @@ class AsyncKV:
 
     def set_alarm(self, alarm_ms: int | None, confirmed: bool, concurrent: bool = False) -> Pending[None]:
         """Set or remove the alarm (AL-1)."""
-        return settle(lambda: self._store.set_alarm(alarm_ms, confirmed))
+        store = self._store
+        if alarm_ms is not None and alarm_ms != store.alarm_ms and store.hooks.usage is not None:
+            store.hooks.usage("rows-written", 1)  # BL-7
+        return settle(lambda: store.set_alarm(alarm_ms, confirmed))
 
     def _checked(self, operation: str, keys: Iterable[str]) -> Sequence[str]:
         some = [clean_key(key) for key in keys]

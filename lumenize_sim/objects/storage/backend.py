@@ -44,7 +44,9 @@ def backend_of(cls: type) -> Literal["sqlite", "kv"]:
 @lru_cache(maxsize=16)
 def _limits(options: MachineOptions) -> Limits:
     make = Limits.workerd if options.runtime == "workerd" else Limits
-    return make(cache_bytes=options.kv_cache_bytes, cache_stale_s=options.kv_cache_stale_s)
+    return make(
+        cache_bytes=options.kv_cache_bytes, cache_stale_s=options.kv_cache_stale_s, object_bytes=options.object_bytes
+    )
 
 
 def open_store(

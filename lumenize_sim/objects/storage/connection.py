@@ -13,7 +13,7 @@ import attrs
 from lumenize_sim.objects.storage.errors import StorageError
 from lumenize_sim.objects.storage.limits import Limits
 
-__all__ = ["BEGIN_REFUSED", "Connection", "Plan"]
+__all__ = ["BEGIN_REFUSED", "LARGE_BYTES", "Connection", "Plan"]
 
 BEGIN_REFUSED: Final = (
     "To execute a transaction, please use the state.storage.transaction() or state.storage.transactionSync() APIs "
@@ -27,6 +27,10 @@ BEGIN_REFUSED: Final = (
 _USER_FLAGS: Final = apsw.SQLITE_PREPARE_PERSISTENT
 _NO_BINDINGS: Final[Any] = apsw._null_bindings  # type: ignore[attr-defined]  # what apsw.ext.query_info uses
 _JULIAN_EPOCH_MS: Final = 210_866_760_000_000
+
+_PAGE_BYTES: Final = 4096
+#: No database in memory gets so large that it would have to be told not to.
+LARGE_BYTES: Final = 1 << 30
 
 _BOOLEAN_PRAGMAS: Final = frozenset(
     {
@@ -98,6 +102,8 @@ class Plan:
         columns: names of its result columns.
         pragma: name and argument of the pragma it is.
         schema: it may change the schema, so that no plan is to be trusted after it.
+        reads: the tables it reads.
+        writes: the tables it changes, each with a column that it updates, or ``None`` where whole rows come or go.
     """
 
     sql: str
@@ -106,6 +112,8 @@ class Plan:
     columns: tuple[str, ...]
     pragma: tuple[str, str | None] | None
     schema: bool
+    reads: tuple[str, ...] = ()
+    writes: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def explosive(self) -> bool:
@@ -173,7 +181,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_now_ms", "_pragma", "_random", "_regulated", "_schema", "_user", "db", "execute",
+        "_now_ms", "_pragma", "_random", "_reads", "_regulated", "_schema", "_user", "_writes", "db", "execute",
         "explosive", "plans", "refusal", "sticky",
     )  # fmt: skip
 
@@ -194,6 +202,8 @@ class Connection:
             self.db = apsw.Connection(path)
             self.db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL").fetchall()
         self.db.limit(apsw.SQLITE_LIMIT_LENGTH, limits.row_bytes)
+        if limits.object_bytes is not None and (path is not None or limits.object_bytes < LARGE_BYTES):
+            self.db.pragma("max_page_count", max(1, limits.object_bytes // _PAGE_BYTES))
         self.execute = self.db.cursor().execute
         self.plans: dict[str, Plan] = {}
         self.refusal: str | None = None
@@ -203,6 +213,8 @@ class Connection:
         self._regulated = False
         self._pragma: tuple[str, str | None] | None = None
         self._schema = False
+        self._reads: dict[str, None] = {}
+        self._writes: dict[tuple[str, str | None], None] = {}
         self._now_ms = now_ms
         self._random = generator
 
@@ -251,13 +263,26 @@ class Connection:
         def look(cursor: apsw.Cursor, sql: str, _bindings: Any) -> bool:
             if cursor.has_vdbe:
                 columns = tuple(column[0] for column in cursor.get_description())
-                found.append(Plan(sql, cursor.is_readonly, cursor.bindings_count, columns, self._pragma, self._schema))
+                found.append(
+                    Plan(
+                        sql,
+                        cursor.is_readonly,
+                        cursor.bindings_count,
+                        columns,
+                        self._pragma,
+                        self._schema,
+                        tuple(self._reads),
+                        tuple(self._writes),
+                    )
+                )
             return False  # apsw stops here, with ExecTraceAbort
 
         cursor.exec_trace = look
         self._enter()
         self._pragma = None
         self._schema = False
+        self._reads = {}
+        self._writes = {}
         try:
             cursor.execute(text, _NO_BINDINGS, prepare_flags=_USER_FLAGS, can_cache=False)
         except apsw.ExecTraceAbort:
@@ -273,7 +298,14 @@ class Connection:
         self.refusal = None
         _local.now_ms = self._now_ms
 
-    def _authorize(self, action: int, a: str | None, b: str | None, schema: str | None, _trigger: str | None) -> int:
+    def _authorize(self, action: int, a: str | None, b: str | None, schema: str | None, trigger: str | None) -> int:
+        if trigger is None and a is not None:
+            if action == apsw.SQLITE_READ:
+                self._reads[a] = None
+            elif action in (apsw.SQLITE_INSERT, apsw.SQLITE_DELETE):
+                self._writes[a, None] = None
+            elif action == apsw.SQLITE_UPDATE:
+                self._writes[a, b] = None
         if not self._user or self._allows(action, a, b, schema):
             return apsw.SQLITE_OK
         return apsw.SQLITE_DENY

@@ -37,14 +37,16 @@ class HeldCommits:
     """
 
     __slots__ = (
-        "_base", "_database", "_depth", "_durable", "_durable_top", "_held", "_lagging", "_open", "_stale", "_top",
-        "began",
+        "_base", "_database", "_depth", "_durable", "_durable_top", "_eager", "_held", "_lagging", "_open", "_stale",
+        "_top", "began",
     )  # fmt: skip
 
-    def __init__(self, database: Database, durable: Durable, depth: int) -> None:
+    def __init__(self, database: Database, durable: Durable, depth: int, *, eager: bool) -> None:
+        """``eager``: serialise every commit, for a database that may be full, when SQLite rolls all of them back."""
         self._database = database
         self._durable = durable
         self._depth = depth
+        self._eager = eager
         self.began = False
         self._open = False  # SQLite has a transaction open
         self._base = 0  # number of the commit that ROLLBACK goes back to
@@ -79,7 +81,7 @@ class HeldCommits:
         if self.began:
             self.began = False
             self._top = number
-            if self._lagging or len(self._held) >= self._depth or durable.history is not None:
+            if self._lagging or len(self._held) >= self._depth or self._eager or durable.history is not None:
                 connection = self._database.connection
                 assert connection is not None
                 self._lagging = True

@@ -130,6 +130,8 @@ class SyncKV:
             data = execute(GET, (clean_key(key),)).get
         except apsw.Error as error:
             raise store.failed(error) from None
+        if store.hooks.usage is not None:
+            store.hooks.usage("rows-read", 1)
         if data is None:
             return default
         return decode_cbor(data)
@@ -162,6 +164,8 @@ class SyncKV:
             execute(PUT, (clean_key(key), data))
         except apsw.Error as error:
             raise store.failed(error) from None
+        if store.hooks.usage is not None:
+            store.hooks.usage("rows-written", 1)
 
     def delete(self, key: str, confirmed: bool = True) -> bool:
         """Remove an entry; whether there was one."""
@@ -173,9 +177,12 @@ class SyncKV:
             return False
         execute = store.begin_kv(confirmed)
         try:
-            return execute(DELETE, (key,)).connection.changes() > 0
+            existed = execute(DELETE, (key,)).connection.changes() > 0
         except apsw.Error as error:
             raise store.failed(error) from None
+        if existed and store.hooks.usage is not None:
+            store.hooks.usage("rows-written", 1)
+        return existed
 
     def list(
         self,
@@ -254,6 +261,8 @@ class KVIterator(Iterator[tuple[str, Any]]):
             raise
         except apsw.Error as error:
             raise self._store.failed(error) from None
+        if self._store.hooks.usage is not None:
+            self._store.hooks.usage("rows-read", 1)
         return key, decode_cbor(data)
 
     def __del__(self) -> None:

@@ -14,6 +14,7 @@ class Limits:
     """Limits of one object's storage.
 
     Attributes:
+        object_bytes: of one database; beyond, writes fail with ``SQLITE_FULL`` (section 4.4); ``None`` for no limit.
         row_bytes: key and value of one entry together, or one row, string or blob of SQL (section 4.4, ST-23).
         multi_keys: most keys in one ``get``, ``put`` or ``delete``; ``None`` for no cap (ST-1).
         key_bytes, value_bytes: of one entry of the legacy backend (section 4.4); ``None`` for no limit.
@@ -24,6 +25,7 @@ class Limits:
         statement_bytes, parameters, columns, like_bytes, function_arguments: ST-23.
     """
 
+    object_bytes: int | None = 10_000_000_000
     row_bytes: int = 2 * 1024 * 1024
     multi_keys: int | None = 128
     key_bytes: int | None = 2048

@@ -12,11 +12,16 @@ import apsw
 from lumenize_sim.clone import NULL, UNDEFINED, ArrayBuffer, BigInt, JSMap, JSSet
 from lumenize_sim.objects.storage.connection import Connection, Plan
 from lumenize_sim.objects.storage.errors import StorageError
+from lumenize_sim.objects.storage.rows import rows_scanned, rows_touched
 from lumenize_sim.objects.storage.store import Store
 
 __all__ = ["SqlCursor", "SqlStorage", "bind", "string_of"]
 
 _BLANK: Final = re.compile(r"(?:[\s;]|--[^\n]*|/\*.*?(?:\*/|\Z))*\Z", re.DOTALL)
+_CLOSED: Final = (
+    "SQL cursor was closed because the same statement was executed again. If you need to run multiple copies of the "
+    "same statement concurrently, you must create multiple prepared statement objects."
+)
 _SAFE: Final = 1 << 53
 _MOST_PLANS: Final = 256
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -130,6 +135,10 @@ class SqlStorage:
         except apsw.Error as error:
             raise store.failed(error, connection.refusal) from None
 
+    def prepare(self, query: str) -> SqlStatement:
+        """``query`` as a function of its bindings; running it again closes the cursor before (ST-20)."""
+        return SqlStatement(self, query)
+
     def _plan(self, connection: Connection, query: str) -> tuple[Plan, Connection]:
         """The last statement of ``query``, when all before it have run."""
         rest = query
@@ -196,6 +205,24 @@ class SqlStorage:
         return (pages - free) * size
 
 
+class SqlStatement:
+    """What `SqlStorage.prepare` returns."""
+
+    __slots__ = ("_cursor", "_query", "_sql")
+
+    def __init__(self, sql: SqlStorage, query: str) -> None:
+        self._sql = sql
+        self._query = query
+        self._cursor: SqlCursor | None = None
+
+    def __call__(self, *bindings: Any) -> SqlCursor:
+        """Run it, as `SqlStorage.exec` does."""
+        if self._cursor is not None:
+            self._cursor.close()
+        self._cursor = cursor = self._sql.exec(self._query, *bindings)
+        return cursor
+
+
 class SqlCursor(Iterator[dict[str, Any]]):
     """The rows of one statement, as dicts; `raw` gives lists.  Both share one position (ST-16).
 
@@ -203,49 +230,105 @@ class SqlCursor(Iterator[dict[str, Any]]):
 
     Attributes:
         column_names: all of them, with duplicates.
-        rows_read: rows that came out of it, so far.
-        rows_written: rows that the statement changed.
     """
 
-    __slots__ = ("_first", "_pinned", "_rows", "_store", "column_names", "rows_read", "rows_written")
+    __slots__ = (
+        "_changed",
+        "_closed",
+        "_ended",
+        "_first",
+        "_out",
+        "_pinned",
+        "_plan",
+        "_rows",
+        "_store",
+        "column_names",
+    )
 
-    def __init__(self, store: Store, plan: Plan, rows: Iterator[Any], written: int = 0) -> None:
+    def __init__(self, store: Store, plan: Plan, rows: Iterator[Any], changed: int = 0) -> None:
         self._store = store
+        self._plan = plan
         self._rows = rows
         self._pinned = False
-        self.rows_read = 0
-        self.rows_written = written
+        self._closed = False
+        self._ended = False
+        self._out = 0
+        self._changed = changed
         self.column_names: list[str] = list(plan.columns)
         # SQLite has made the first step already; hold its row, so that a cursor that has ended needs no connection.
         self._first: tuple[Any, ...] | None = next(rows, None)
-        if self._first is not None and isinstance(rows, apsw.Cursor):
+        if self._first is None:
+            self._end()
+        elif isinstance(rows, apsw.Cursor):
             cursor: apsw.Cursor = rows
             self.column_names = [column[0] for column in cursor.get_description()]
             self._pinned = True
             store.database.pins += 1
+        if changed and store.hooks.usage is not None:
+            store.hooks.usage("rows-written", self.rows_written)
+
+    @property
+    def rows_read(self) -> int:
+        """Rows read so far: those that came out, and at the end what the plan has walked besides (BL-7).
+
+        An estimate: SQLite does not tell; see `lumenize_sim.objects.storage.rows`.
+        """
+        if not self._ended or self._store.broken is not None:
+            return self._out
+        return max(self._out, rows_scanned(self._store.connect(), self._plan))
+
+    @property
+    def rows_written(self) -> int:
+        """Rows written: each row that changed, and each index that followed (BL-7).
+
+        An estimate, as an update of a trigger counts as one row whatever its table.
+        """
+        if not self._changed or self._store.broken is not None:
+            return self._changed
+        return self._changed * rows_touched(self._store.connect(), self._plan)
+
+    def close(self) -> None:
+        """For a prepared statement: it runs again, so that this cursor gives nothing any more (ST-20)."""
+        self._closed = True
+        self._unpin()
+
+    def _unpin(self) -> None:
+        if self._pinned:
+            self._pinned = False
+            self._store.database.pins -= 1
+
+    def _end(self) -> None:
+        self._ended = True
+        usage = self._store.hooks.usage
+        if usage is not None and self._store.broken is None:
+            walked = rows_scanned(self._store.connect(), self._plan) - self._out
+            if walked > 0:
+                usage("rows-read", walked)
 
     def _row(self) -> tuple[Any, ...] | None:
         row = self._first
+        if self._closed:
+            raise StorageError(_CLOSED)
         if row is not None:
             self._first = None
-            self.rows_read += 1
-            return row
-        if self._store.broken is not None:
-            raise self._store.broken
-        try:
-            row = next(self._rows, None)
-        except apsw.Error as error:
-            raise self._store.failed(error) from None
+        else:
+            if self._store.broken is not None:
+                raise self._store.broken
+            try:
+                row = next(self._rows, None)
+            except apsw.Error as error:
+                raise self._store.failed(error) from None
         if row is not None:
-            self.rows_read += 1
-        elif self._pinned:
-            self._pinned = False
-            self._store.database.pins -= 1
+            self._out += 1
+            if self._store.hooks.usage is not None:
+                self._store.hooks.usage("rows-read", 1)
+        elif not self._ended:
+            self._unpin()
+            self._end()
         return row
 
     def __del__(self) -> None:
-        if self._pinned:
-            self._store.database.pins -= 1
+        self._unpin()
 
     def __next__(self) -> dict[str, Any]:
         row = self._row()

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import apsw
 
 from lumenize_sim.errors import SimulatorError
-from lumenize_sim.objects.storage.connection import Connection
+from lumenize_sim.objects.storage.connection import LARGE_BYTES, Connection
 from lumenize_sim.objects.storage.database import Database, Execute, HiddenTable
 from lumenize_sim.objects.storage.durable import Durable
 from lumenize_sim.objects.storage.errors import INACCESSIBLE, NO_RECOVERY, StorageError, StorageResetError, sql_error
@@ -76,7 +76,8 @@ class Store(ObjectStore):
         self._deferred = False  # user SQL has set defer_foreign_keys, which ends with the transaction
         self._commits: HeldCommits | FiledCommits
         if durable.path is None:
-            self._commits = HeldCommits(database, durable, depth)
+            most = self.limits.object_bytes
+            self._commits = HeldCommits(database, durable, depth, eager=most is not None and most < LARGE_BYTES)
         else:
             self._commits = FiledCommits(database, durable)
             self.alarm_ms = durable.alarm_ms = self._commits.stored_alarm_ms()

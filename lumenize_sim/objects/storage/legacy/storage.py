@@ -13,7 +13,7 @@ from lumenize_sim.objects.storage.legacy.entries import LegacyKV
 from lumenize_sim.objects.storage.legacy.store import LegacyStore
 from lumenize_sim.objects.storage.legacy.transaction import LegacyTransaction
 from lumenize_sim.objects.storage.operations import StorageOperations
-from lumenize_sim.objects.storage.sql import SqlCursor, SqlStorage
+from lumenize_sim.objects.storage.sql import SqlCursor, SqlStatement, SqlStorage
 from lumenize_sim.objects.storage.storage import Storage
 from lumenize_sim.objects.storage.store import Store
 from lumenize_sim.objects.storage.transaction import TransactionOperations
@@ -77,6 +77,10 @@ class _NoSql(SqlStorage):
         self._text = text
 
     def exec(self, query: str, *bindings: Any) -> SqlCursor:
+        """Refused."""
+        raise StorageError(self._text)
+
+    def prepare(self, query: str) -> SqlStatement:
         """Refused."""
         raise StorageError(self._text)
 
