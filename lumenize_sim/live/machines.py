@@ -273,6 +273,10 @@ class MachineHost:
         """Nothing goes wrong on purpose."""
         return 0
 
+    def overload(self) -> int:
+        """Nothing is refused on purpose."""
+        return 0
+
     def isolate_gone(self) -> None:
         """Not reached: nothing goes wrong on purpose."""
 

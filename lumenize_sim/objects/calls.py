@@ -121,7 +121,7 @@ class Call(ABC):
         """Arrive at an object, as an event there (RPC-8)."""
         machine = self.machine()
         if self.bound(machine):
-            machine.call(self.label, self.method, self.args, self, cause=self.cause)
+            machine.call(self.label, self.method, self.args, self, cause=self.cause, object_id=self.target.id)
         else:
             self.broken(machine)
 

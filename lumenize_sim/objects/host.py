@@ -220,6 +220,10 @@ class ObjectHost(Protocol):
         """A boundary at this object where something may go wrong; 0 when nothing does."""
         ...
 
+    def overload(self) -> int:
+        """Why the object refuses the call that arrives (1 to 4, of `rpc_errors.OVERLOADS`); 0 where it does not."""
+        ...
+
     def isolate_gone(self) -> None:
         """The isolate has used too much memory: every object in it will be reset (LC-37)."""
         ...

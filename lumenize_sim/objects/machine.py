@@ -36,7 +36,7 @@ from lumenize_sim.objects.options import MachineOptions
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.reach import call_member, refusal_of
 from lumenize_sim.objects.refusal import Error
-from lumenize_sim.objects.rpc_errors import across, disconnected, fallen
+from lumenize_sim.objects.rpc_errors import across, disconnected, fallen, overloaded
 from lumenize_sim.objects.rpc_stub import Path
 from lumenize_sim.objects.storage import ConnectionPool, Durable, ObjectStore, Storage, open_store, storage_over
 from lumenize_sim.objects.strand import Owner
@@ -166,14 +166,26 @@ class ObjectMachine:
         return self.options.flag("enhanced_error_serialization")
 
     def call(
-        self, label: str, handler: str | Path, args: tuple[Any, ...] | None, reply: Reply, *, cause: int = -1
+        self,
+        label: str,
+        handler: str | Path,
+        args: tuple[Any, ...] | None,
+        reply: Reply,
+        *,
+        cause: int = -1,
+        object_id: DurableObjectId | None = None,
     ) -> None:
         """A call arrives; ``reply`` hears its outcome.  The handler ``"fetch"`` is the HTTP one.
 
-        A path reaches further than a method; without arguments it is read (RPC-13).
+        A path reaches further than a method; without arguments it is read (RPC-13).  ``object_id``: of the stub.
         """
+        if self.host.faulty:
+            reason = self.host.overload()
+            if reason:
+                reply(outcome.Error(overloaded(reason)))
+                return
         if type(handler) is tuple:
-            self._reach(label, handler, args, reply, cause)
+            self._reach(label, handler, args, reply, cause, object_id)
             return
         assert args is not None, "only paths are read"
         name = str(handler)
@@ -192,9 +204,17 @@ class ObjectMachine:
             answer(outcome.Error(self.fallen(error)))
 
         answer = _ByFetch(reply) if fetched else reply
-        self.arrive(Arrival("fetch" if fetched else "call", label, None, run, fail, cause))
+        self.arrive(Arrival("fetch" if fetched else "call", label, None, run, fail, cause), object_id)
 
-    def _reach(self, label: str, path: Path, args: tuple[Any, ...] | None, reply: Reply, cause: int) -> None:
+    def _reach(
+        self,
+        label: str,
+        path: Path,
+        args: tuple[Any, ...] | None,
+        reply: Reply,
+        cause: int,
+        object_id: DurableObjectId | None,
+    ) -> None:
         def run(incarnation: Incarnation) -> None:
             instance = incarnation.isolate.instance
             incarnation.invoke(label, lambda: call_member(instance, path, args), (), reply)
@@ -202,11 +222,11 @@ class ObjectMachine:
         def fail(error: BaseException) -> None:
             reply(outcome.Error(self.fallen(error)))
 
-        self.arrive(Arrival("call", label, None, run, fail, cause))
+        self.arrive(Arrival("call", label, None, run, fail, cause), object_id)
 
-    def open_session(self, label: str) -> None:
+    def open_session(self, label: str, object_id: DurableObjectId | None = None) -> None:
         """A call is about to come, perhaps: the object wakes, and nothing else happens (RPC-14a)."""
-        self.arrive(Arrival("session", label, None, lambda _: None))
+        self.arrive(Arrival("session", label, None, lambda _: None), object_id)
 
     def fallen(self, error: BaseException, ending: Ending | None = None) -> BaseException:
         """The error of an ending, the last one by default, as a direct caller over RPC sees it (LC-45)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from lumenize_sim.clone import (
     AggregateError,
@@ -18,10 +18,27 @@ from lumenize_sim.clone import (
 from lumenize_sim.errors import AppError
 from lumenize_sim.objects import refusal
 
-__all__ = ["DISCONNECTED", "DurableObjectError", "across", "disconnected", "fallen", "gone", "reset_error"]
+__all__ = [
+    "DISCONNECTED",
+    "OVERLOADS",
+    "DurableObjectError",
+    "across",
+    "disconnected",
+    "fallen",
+    "gone",
+    "overloaded",
+    "reset_error",
+]
 
 #: How a disconnect without a better text is shown (LC-41).
 DISCONNECTED = "Network connection lost."
+#: Why an object refuses calls (LC-38).
+OVERLOADS: Final = (
+    "Too many requests queued.",
+    "Too much data queued.",
+    "Requests queued for too long.",
+    "Too many requests for the same object within a 10 second window.",
+)
 _PROPERTIES = ("remote", "retryable", "overloaded", "durable_object_reset")
 
 
@@ -46,6 +63,11 @@ class DurableObjectError(AppError):
 def disconnected(message: str = DISCONNECTED) -> DurableObjectError:
     """The call may or may not have run (LC-43)."""
     return DurableObjectError(message, retryable=True)
+
+
+def overloaded(reason: int) -> DurableObjectError:
+    """The object was not asked: it has too much to do; ``reason`` from 1 to 4, of `OVERLOADS` (LC-38, LC-44)."""
+    return DurableObjectError(f"Durable Object is overloaded. {OVERLOADS[reason - 1]}", overloaded=True)
 
 
 def reset_error(message: str, *, overloaded: bool = False) -> DurableObjectError:

@@ -106,6 +106,7 @@ class ObjectHostOf:
     Attributes:
         flush_events: commits become durable by an event of their own.  Off where nothing
             planned could tell the difference, since the flush commutes with everything else.
+        refuses_next: why the object refuses the next call, as the driver wants it; 0 where it does not.
         next_flush_us: how long the driver wants the next flush to take, -1 for one that fails.
         next_reads_us: how long the driver wants the next reads to take that wait for the disk.
     """
@@ -121,6 +122,7 @@ class ObjectHostOf:
         self.faulty = bool(world.plan)
         self.flush_events = world.tapes_flushes or world.plan.concerns(name, FLUSH_KINDS)
         self.next_flush_us: int | None = None
+        self.refuses_next = 0
         self.next_reads_us: deque[int] = deque()
         self.by_hand = False
         self._flushes = Link()
@@ -260,6 +262,13 @@ class ObjectHostOf:
         if value:
             self.world.fault_fired(kind, self.name, value)
         return value
+
+    def overload(self) -> int:
+        """As the driver wants it, else as it is planned."""
+        if self.refuses_next:
+            reason, self.refuses_next = self.refuses_next, 0
+            return reason
+        return self.fault("overload", 5)
 
     def isolate_gone(self) -> None:
         """Every object in it will be reset."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lumenize_sim.errors import UsageError
+from lumenize_sim.objects.life import Life
+from lumenize_sim.objects.rpc_errors import OVERLOADS
 from lumenize_sim.objects.storage import StoreHooks, open_store, storage_over
 
 if TYPE_CHECKING:
@@ -128,6 +130,47 @@ class ObjectView:
             UsageError: the object is busy, or waits for a call or a timer; settle first.
         """
         self._must(self._machine.hibernate(), "hibernate")
+
+    @property
+    def life(self) -> Life:
+        """Where it is in its life (1.3)."""
+        return self._machine.life
+
+    @property
+    def stale(self) -> int:
+        """How many instances that were replaced still have something in flight (LC-11)."""
+        return len(self._machine.succession.stale)
+
+    def relocate(self) -> None:
+        """It goes on elsewhere: sockets are cut, and the next event builds a new instance (LC-10 to LC-12).
+
+        What is in flight here finishes, unless it touches storage.
+        """
+        self._machine.end("relocate")
+        self._world.count_fault("relocate")
+
+    def exceed_cpu(self) -> None:
+        """It has used up its CPU time, and is reset (LC-36)."""
+        self._machine.end("cpu-limit")
+        self._world.count_fault("cpu-limit")
+
+    def exceed_memory(self) -> None:
+        """Its isolate has used up its memory: all objects in it will be reset (LC-37, `WorldOptions.isolates`)."""
+        self._world.isolate_gone(self._machine)
+        self._world.count_fault("memory-limit")
+
+    def refuse_next_call(self, reason: int = 1) -> None:
+        """The next call fails as overloaded, and does not run (LC-38).
+
+        Args:
+            reason: 1 too many requests queued, 2 too much data queued, 3 requests queued for too long, 4 too many
+                requests within ten seconds.
+        """
+        if not 1 <= reason <= len(OVERLOADS):
+            raise UsageError(f"there is no reason {reason!r} to refuse a call; use 1 to {len(OVERLOADS)}")
+        host = self._world.object_host(self._machine)
+        host.refuses_next, host.faulty = reason, True
+        self._world.count_fault("overload")
 
     def crash(self) -> None:
         """The process is gone, with every write that is not durable."""

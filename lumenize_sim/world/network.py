@@ -246,7 +246,7 @@ class CallNetwork:
         def fire() -> None:
             world.deliver(machine.name, label, cause)
             if call.bound(machine):
-                machine.open_session(label)
+                machine.open_session(label, call.target.id)
 
         event = Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self.limit_us)  # type: ignore[arg-type]  # the host is the actor
         self._post(call.target, call, event)
