@@ -211,6 +211,8 @@ def test_put_of_undefined_is_refused_skipped_or_stored() -> None:
     assert list(got(storage.list())) == ["b"]
     storage.kv.put("u", UNDEFINED)
     assert [key for key, _ in storage.kv.list(prefix="u")] == ["u"]
+    assert storage.kv.get("u", "default") is None
+    assert got(storage.get("u")) is None
     assert storage.kv.delete("u") is True
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import apsw
 
-from lumenize_sim.clone import decode_cbor, encode_cbor
+from lumenize_sim.clone import UNDEFINED, decode_cbor, encode_cbor
 from lumenize_sim.objects.storage.database import Execute
 from lumenize_sim.objects.storage.errors import StorageError
 from lumenize_sim.objects.storage.store import Store
@@ -115,7 +115,7 @@ class SyncKV:
         self._iterator: KVIterator | None = None
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A new copy of the value stored, or ``default`` (ST-6, ST-7)."""
+        """A new copy of the value stored, or ``default`` (ST-6, ST-7); ``None`` for a stored ``undefined`` (ST-12)."""
         store = self._store
         if store.hooks.access is not None:
             store.hooks.access("get", key)
@@ -134,7 +134,8 @@ class SyncKV:
             store.hooks.usage("rows-read", 1)
         if data is None:
             return default
-        return decode_cbor(data)
+        value = decode_cbor(data)
+        return None if value is UNDEFINED else value
 
     def put(self, key: str, value: Any) -> None:
         """Store a snapshot of ``value``.  Always a confirmed write (OG-24).
