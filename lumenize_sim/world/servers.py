@@ -233,7 +233,9 @@ def _response(value: Any) -> Response:
     """What a handler has answered with: a response, text, bytes, or what becomes JSON."""
     if isinstance(value, httpx.Response):
         return Response.of(value)
-    if isinstance(value, (str, bytes)):
+    if isinstance(value, str):
+        return Response(200, value, {"content-type": "text/plain;charset=UTF-8"})
+    if isinstance(value, bytes):
         return Response(200, value)
     if isinstance(value, (dict, list)):
         return Response(200, json.dumps(value), {"content-type": "application/json"})
