@@ -73,7 +73,8 @@ def create_test_refresh_function(
 class _Browser(Protocol):
     """What keeps cookies and follows redirects."""
 
-    def fetch(self, url: str, **options: Any) -> Awaitable[Any]: ...
+    @property
+    def fetch(self) -> Callable[..., Awaitable[Any]]: ...
 
 
 @attrs.frozen

@@ -10,11 +10,14 @@ from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
 from lumenize_sim.objects.http import Request
 from lumenize_sim.objects.pending import Pending
+from lumenize_sim.routing.path import path_of
 from lumenize_sim.world.attributes import watched
+from lumenize_sim.world.entry import MESH_HOST
 from lumenize_sim.world.raw_socket import RawSocket
 from lumenize_sim.world.seats import FreeSeat
 
 if TYPE_CHECKING:
+    from lumenize_sim.world.visitor import Visitor
     from lumenize_sim.world.world import World
 
 __all__ = ["connect_client", "open_raw"]
@@ -28,19 +31,28 @@ async def connect_client(
     instance_name: str | None,
     claims: dict[str, Any] | None,
     token_life_s: int,
+    visitor: Visitor | None,
     wait: bool,
     config: dict[str, Any],
 ) -> Any:
     """See `World.connect`."""
     if not (isinstance(client_class, type) and issubclass(client_class, LumenizeClient)):
         raise UsageError(f"world.connect takes a subclass of LumenizeClient, not {client_class!r}")
+    if visitor is not None:
+        if not visitor.access_token:
+            raise UsageError(f"{visitor.name} has not logged in: await {visitor.name}.login(email) before")
+        sub = visitor.sub
+        config.setdefault("access_token", visitor.access_token)
+        config.setdefault("refresh", f"/{world.app.vars.get('LUMENIZE_AUTH_PREFIX', 'auth').strip('/')}/refresh-token")
     if instance_name is None:
         if sub is None:
             raise UsageError('world.connect needs to know who logs in: connect(Tab, sub="alice")')
         world.tabs[sub] = world.tabs.get(sub, 0) + 1
         instance_name = f"{sub}.tab{world.tabs[sub]}"
     who = sub if sub is not None else instance_name.partition(".")[0]
+    _check_name(instance_name)
     seat = FreeSeat(world, instance_name)
+    seat.visitor = visitor
     connected: Pending[None] = Pending("connect")
     told = config.pop("on_connection_state_change", None)
 
@@ -54,7 +66,7 @@ async def connect_client(
 
     config.setdefault("refresh", lambda: {"access_token": mint()})
     made = ClientConfig(
-        base_url="ws://mesh.simulated",
+        base_url=f"wss://{MESH_HOST}",
         host=world.host,
         owner=seat.owner,
         instance_name=instance_name,
@@ -69,6 +81,15 @@ async def connect_client(
     if wait:
         await connected
     return client
+
+
+def _check_name(instance_name: str) -> None:
+    """Names stand in a path, and nobody decodes it (RT-2)."""
+    if path_of(f"wss://{MESH_HOST}/{instance_name}") != f"/{instance_name}" or "/" in instance_name:
+        raise UsageError(
+            f"{instance_name!r} cannot be the name of a client: it would not arrive as it is in the path of a URL; "
+            f"use letters, digits, '.', '-', '_' and '@'"
+        )
 
 
 def open_raw(

@@ -1,4 +1,4 @@
-"""What stands before a simulated mesh: its door, over virtual time (WIRE-1, WIRE-2)."""
+"""What stands before a simulated mesh: its door, over virtual time, and requests from outside (WIRE-1, RT-15)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
+import outcome
+
 from lumenize_sim.objects.http import Request, Response
-from lumenize_sim.routing.door import Door, LocalDoor, has_keys
+from lumenize_sim.objects.namespace import ServiceBinding
+from lumenize_sim.objects.pending import Outcome, Pending
+from lumenize_sim.routing.door import ENTRY, Door, LocalDoor, has_keys
 from lumenize_sim.routing.route import BINDING_HEADER, INSTANCE_HEADER
+from lumenize_sim.world.network import SimDispatcher
 from lumenize_sim.world.raw_socket import upgrade_request
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World
 
-__all__ = ["TOKEN_LIFE_S", "Entry"]
+__all__ = ["MESH_HOST", "TOKEN_LIFE_S", "Entry"]
 
 _SECRET: Final = "simulated"
+MESH_HOST: Final = "mesh.simulated"
 TOKEN_LIFE_S: Final = 3600
 
 
@@ -43,10 +50,39 @@ class Entry:
         token_id = host.uuid(seat.owner)
         return self.door.mint(sub, now_ms=host.now_ms(), token_id=token_id, life_s=life_s, claims=claims)
 
+    # -- web sockets ---------------------------------------------------------------------
+
     def admit(self, url: str, protocols: Sequence[str]) -> Request | Response:
         """The request that reaches the gateway, or the refusal."""
         return self.door.admit(upgrade_request(url, protocols, None))
 
-    def machine(self, request: Request) -> Any:
-        """The gateway object that an admitted request goes to."""
+    def target(self, request: Request) -> Any:
+        """Who answers an upgrade: the gateway object that an admitted one goes to, or a Worker by name."""
+        if self.door.asks_worker:
+            return ENTRY
         return self._world.machine_named(request.headers[BINDING_HEADER], request.headers[INSTANCE_HEADER])
+
+    # -- requests ------------------------------------------------------------------------
+
+    def answers(self, url: httpx.URL) -> bool:
+        """Whether ``url`` leads to the mesh of this world."""
+        return url.host == MESH_HOST
+
+    def fetch(self, seat: Any, request: httpx.Request) -> Pending[Response]:
+        """Ask the entry Worker on behalf of the owner of ``seat``.  Acts at once.
+
+        A Worker that fails answers with 500.  Settles with a ConnectionError where the request or its answer is lost.
+        """
+        # Each on a connection of its own: nothing orders two requests of a browser.
+        asked = ServiceBinding(SimDispatcher(self._world.calls, seat), ENTRY).fetch(Request.of(request))
+        answer: Pending[Response] = Pending(f"{request.method} {request.url}")
+        asked.when_done(lambda result: answer.settle(_seen_outside(request, result)))
+        return answer
+
+
+def _seen_outside(request: httpx.Request, result: Outcome) -> Outcome:
+    if type(result) is not outcome.Error:
+        return result
+    if getattr(result.error, "remote", False):
+        return outcome.Value(Response(500, "Internal Server Error"))
+    return outcome.Error(ConnectionError(f"{request.method} {request.url}: {result.error}"))

@@ -83,8 +83,11 @@ class SimHost:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Pending[Any]:
-        """To a simulated server (`World.server`); without one there it fails with a ConnectionError."""
-        return self._world.servers.fetch(self._world.seat(owner), Request(method, url, headers, body))
+        """To the entry of the mesh, or a simulated server (`World.server`); without one it is a ConnectionError."""
+        world, seat, request = self._world, self._world.seat(owner), Request(method, url, headers, body)
+        if not world.entry.answers(request.url):
+            return world.servers.fetch(seat, request)
+        return seat.visitor.send(seat, request) if seat.visitor else world.entry.fetch(seat, request)
 
     def log(self, owner: Owner, level: str, namespace: str, message: str, data: Mapping[str, Any]) -> None:
         """A line of debug output becomes a record of the trace."""

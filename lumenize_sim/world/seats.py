@@ -17,6 +17,7 @@ from lumenize_sim.objects.timers import OwnerTimers
 from lumenize_sim.world.seat_frames import SeatFrames
 
 if TYPE_CHECKING:
+    from lumenize_sim.world.visitor import Visitor
     from lumenize_sim.world.world import World
 
 __all__ = ["FreeSeat", "ObjectSeat", "Seat"]
@@ -29,7 +30,12 @@ class FreeSeat(UngatedSeat):
         world: where.
         name: of the actor.
         everything: its events are ordered against everything (the driver's).
+
+    Attributes:
+        visitor: in whose browser it is a page.
     """
+
+    visitor: Visitor | None = None
 
     def __init__(self, world: World, name: str, *, everything: bool = False) -> None:
         super().__init__(name, world.kernel.queue, world.blank, enhanced=world.enhanced_errors)
@@ -183,6 +189,8 @@ class FreeSeat(UngatedSeat):
 
 class ObjectSeat(GatedSeat):
     """An incarnation's seat in a simulated world."""
+
+    visitor = None
 
     def __init__(self, world: World, incarnation: Incarnation) -> None:
         super().__init__(incarnation)

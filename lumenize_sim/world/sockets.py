@@ -20,7 +20,7 @@ from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.rpc_errors import across
 from lumenize_sim.objects.websocket import Acceptance, SocketRecord, WebSocket
 from lumenize_sim.world.connection import CLOSED, DOWN, UP, ClientSocket, Connection, NodeEnd
-from lumenize_sim.world.raw_socket import RawSocket
+from lumenize_sim.world.raw_socket import RawSocket, upgrade_request
 from lumenize_sim.world.wires import Wires
 
 if TYPE_CHECKING:
@@ -78,12 +78,14 @@ class Sockets:
         return connection
 
     def _ask_mesh(self, connection: Connection, url: str, protocols: Sequence[str]) -> None:
-        request = self._world.entry.admit(url, protocols)
+        entry = self._world.entry
+        asked = upgrade_request(url, protocols, None)
+        request = asked if entry.door.asks_worker else entry.door.admit(asked)
         if isinstance(request, Response):
             self._record_open(connection, url.rpartition("/gateway/")[2])
             self.wires.opened(connection, request)
         else:
-            self._ask(connection, self._world.entry.machine(request), request)
+            self._ask(connection, entry.target(request), request)
 
     def _ask(self, connection: Connection, target: Any, request: Request) -> None:
         world, label = self._world, f"{connection.id}/open"

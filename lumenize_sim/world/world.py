@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any, TypeVar
+from urllib.parse import urljoin
 
 import outcome
 
@@ -18,7 +19,7 @@ from lumenize_sim.kernel.kernel import Ending, Kernel
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.mesh.client import LumenizeClient
-from lumenize_sim.objects.http import Request
+from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.ids import DurableObjectId, id_from_name
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceBinding
@@ -26,11 +27,12 @@ from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.storage import ConnectionPool
 from lumenize_sim.objects.strand import Owner, strand_var
 from lumenize_sim.objects.worker import WorkerEntrypoint
+from lumenize_sim.routing.door import ENTRY
 from lumenize_sim.trace.recorder import Recorder
 from lumenize_sim.world.attributes import PendingReads
 from lumenize_sim.world.clients import connect_client, open_raw
 from lumenize_sim.world.deploy import deploy, isolate_gone
-from lumenize_sim.world.entry import Entry
+from lumenize_sim.world.entry import MESH_HOST, Entry
 from lumenize_sim.world.host import ObjectHostOf, SimHost
 from lumenize_sim.world.idleness import Idleness
 from lumenize_sim.world.inspect import ObjectView
@@ -42,6 +44,7 @@ from lumenize_sim.world.seats import FreeSeat, ObjectSeat
 from lumenize_sim.world.servers import Server, Servers
 from lumenize_sim.world.sockets import Sockets
 from lumenize_sim.world.verbs import NetworkVerbs
+from lumenize_sim.world.visitor import Visitor
 from lumenize_sim.world.workers import Workers
 
 __all__ = ["World"]
@@ -98,6 +101,7 @@ class World:
         self.clients: list[LumenizeClient] = []
         self.tabs: dict[str, int] = {}
         self.browsers: dict[str, FreeSeat] = {}
+        self.visitors: dict[str, Visitor] = {}
         self._env: Env | None = None
         self._pool = ConnectionPool(256)
         self._machines: dict[tuple[str, str], ObjectMachine] = {}
@@ -120,16 +124,19 @@ class World:
         instance_name: str | None = None,
         claims: dict[str, Any] | None = None,
         token_life_s: int = 3600,
+        visitor: Visitor | None = None,
         wait: bool = True,
         **config: Any,
     ) -> C:
         """A client of ``client_class``, connected (a checkpoint) unless ``wait`` is False.
 
         Args:
-            sub: who logs in; required without ``instance_name``.
+            sub: who logs in; required without ``instance_name`` or ``visitor``.
             instance_name: ``{sub}.{tab}``; by default ``alice.tab1``, ``alice.tab2``, …
             claims: added to the token's claims.
             token_life_s: until the token expires.
+            visitor: who has logged in already: the client is a page in that browser, with its token and its cookies,
+                and refreshes at the login service.
             config: further fields of `ClientConfig`, such as ``heartbeat_interval_s``.
         """
         client: C = await connect_client(
@@ -139,6 +146,7 @@ class World:
             instance_name=instance_name,
             claims=claims,
             token_life_s=token_life_s,
+            visitor=visitor,
             wait=wait,
             config=config,
         )
@@ -177,6 +185,43 @@ class World:
         if wait:
             await socket.opened()
         return socket
+
+    def fetch(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: str | bytes | None = None,
+    ) -> Pending[Response]:
+        """A request from outside, without cookies: awaited, the response of the app's entry.  No redirect is followed.
+
+        The entry is the app's ``main`` Worker; without one, the login service, objects under ``/gateway``, then 404.
+
+        Args:
+            url: a path, or a whole URL; the host does not matter.
+
+        Fails with a ConnectionError where request or answer is lost.
+        """
+        return self.entry.fetch(self.driver, Request(method, urljoin(f"https://{MESH_HOST}", url), headers, body))
+
+    def visitor(self, name: str) -> Visitor:
+        """Somebody with a browser, who keeps cookies; the same one for the same name.
+
+        Raises:
+            UsageError: a mesh client or a raw socket's browser has that name.
+        """
+        found = self.visitors.get(name)
+        if found is None:
+            if name in self.browsers or any(client.lmz.instance_name == name for client in self.clients):
+                raise UsageError(f"{name!r} is the name of somebody else in this world; choose another")
+            found = self.visitors[name] = Visitor(self, name)
+        return found
+
+    def mailbox(self, address: str) -> list[dict[str, Any]]:
+        """The mails that have arrived for ``address``, oldest first; needs the binding ``EMAIL``."""
+        mails: list[dict[str, Any]] = self.object("EMAIL", address).storage.kv.get("mails") or []
+        return mails
 
     async def settle(self, within_s: float | None = None) -> None:
         """Let everything happen that will: until nothing is under way and no timer is due ``within_s`` from now.
@@ -298,6 +343,8 @@ class World:
 
     def class_of(self, binding: str) -> type:
         """The class that is deployed under ``binding`` now."""
+        if binding == ENTRY:
+            return self.entry.door.worker
         deployed = self._deployed.get(binding)
         return self.app.bindings[binding] if deployed is None else deployed
 
