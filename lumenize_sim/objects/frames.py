@@ -123,7 +123,7 @@ class Frames:
         rules: of ``close()``.
     """
 
-    __slots__ = ("_accepted", "_inboxes", "_machine", "_stalled", "rules")
+    __slots__ = ("_accepted", "_half_open", "_inboxes", "_machine", "_stalled", "rules")
 
     def __init__(self, machine: ObjectMachine) -> None:
         options = machine.options
@@ -133,6 +133,8 @@ class Frames:
             short_reasons=options.flag("websocket_close_reason_byte_limit"),
         )
         self._accepted: dict[SocketRecord, _Accepted] = {}
+        # Told of the peer's close frame, and the connection has not ended.  A dictionary for its order.
+        self._half_open: dict[SocketRecord, None] = {}
         # Of sockets with a frame whose first turn is not over: what has arrived since, and its labels.
         self._inboxes: dict[SocketRecord, deque[tuple[str, Callable[[], bool]]]] = {}
         self._stalled: dict[SocketRecord, _Frame] = {}
@@ -147,7 +149,8 @@ class Frames:
         self, label: str, record: SocketRecord, code: int, reason: str, was_clean: bool, *, cause: int = -1
     ) -> None:
         """The peer's close frame, or the loss of the connection (WS-14)."""
-        self._read(record, label, lambda: self._ask(label, "close", record, (code, reason, was_clean), cause))
+        args = (code, reason, was_clean)
+        self._read(record, label, lambda: self._closed(label, record, args, cause))
 
     def answered(self, label: str, record: SocketRecord, error: Exception | None, *, cause: int = -1) -> None:
         """The upgrade that the instance asked for is accepted, or was refused with ``error``."""
@@ -176,6 +179,15 @@ class Frames:
             error = Error(f"WebSocket message is too large; the limit is {limit} bytes.")
             return self._ask(label, "error", record, (error,), cause)
         return self._ask(label, "message", record, (data,), cause)
+
+    def _closed(self, label: str, record: SocketRecord, args: tuple[int, str, bool], cause: int) -> bool:
+        if not record.told:
+            return self._ask(label, "close", record, args, cause)
+        # Told once is enough (WS-15); nothing that is sent reaches anybody any more.
+        record.apply("lose")
+        self._half_open.pop(record, None)
+        self._forget(record)
+        return False
 
     def _ask(self, label: str, kind: str, record: SocketRecord, args: tuple[Any, ...], cause: int) -> bool:
         """Ask for the turn of one event; whether there will be one."""
@@ -315,6 +327,7 @@ class Frames:
 
     def _terminated(self, record: SocketRecord, incarnation: Incarnation, kind: str, args: tuple[Any, ...]) -> None:
         """The event that ends a socket was dispatched."""
+        record.told = True
         self._inboxes.pop(record, None)
         self._machine.sockets.remove(record)
         if kind != "close" or not args[2]:
@@ -323,6 +336,7 @@ class Frames:
         if self._reply(record, self._accepted.get(record)) == "after":
             self._reply_to_close(record, incarnation, args, gated=True)
         record.close_heard = True
+        self._half_open[record] = None
         self._maybe_end(record)
 
     def _hang_up(self, record: SocketRecord, incarnation: Incarnation) -> None:
@@ -334,6 +348,7 @@ class Frames:
 
         def cut() -> None:
             if record.apply("release"):
+                self._half_open.pop(record, None)
                 self._machine.host.socket_cut(record)
 
         incarnation.isolate.emit(cut)
@@ -342,6 +357,7 @@ class Frames:
         """Both close frames have passed, and the event was dispatched: the connection is over."""
         if record.close_left and record.close_heard:
             self._machine.host.socket_send(record, "end", None)
+            del self._half_open[record]
             self._forget(record)
 
     def _forget(self, record: SocketRecord) -> None:
@@ -351,10 +367,12 @@ class Frames:
 
     def instance_ended(self, *, keeps_sockets: bool) -> None:
         """The current instance is gone.  Hibernatable sockets outlive it or not; others never do (WS-32, WS-33)."""
-        cut = list(self._accepted)
+        # A hibernatable socket that has heard the peer's close is the instance's own: nobody would wake for it.
+        cut = [*self._half_open, *(record for record in self._accepted if record not in self._half_open)]
         for record in cut:
             record.apply("release")
             self._forget(record)
+        self._half_open.clear()
         self._stalled.clear()
         if keeps_sockets:
             self._machine.sockets.hibernate()

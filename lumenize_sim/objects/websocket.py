@@ -90,6 +90,7 @@ TRANSITIONS: Final[dict[tuple[SocketState, str], SocketState]] = {
     (_CLOSE_SENT, "lose"): _CLOSED,
     (_CLOSE_SENT, "release"): _RELEASED,
     (_CLOSE_RECEIVED, "close"): _CLOSED,
+    (_CLOSE_RECEIVED, "lose"): _LOST,
     (_CLOSE_RECEIVED, "release"): _RELEASED,
     (_LOST, "close"): _CLOSED,
     (_LOST, "release"): _RELEASED,
@@ -115,7 +116,8 @@ class SocketRecord:
         state: which directions are closed.
         auto_response_ms: when the last auto-response was sent (WS-21).
         close_left: a close frame of this end is on its way; it may be held back for a while after ``close()``.
-        close_heard: the event of the peer's close frame was dispatched.
+        told: the event that ends it was dispatched; there is no other (WS-15).
+        close_heard: it was the peer's close frame.
     """
 
     id: int = 0
@@ -125,6 +127,7 @@ class SocketRecord:
     state: SocketState = SocketState.OPEN
     auto_response_ms: int | None = None
     close_left: bool = False
+    told: bool = False
     close_heard: bool = False
 
     @property

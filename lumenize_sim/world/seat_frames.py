@@ -58,6 +58,10 @@ class SeatFrames:
         ws = self._accepted.get(record)
         if ws is None or not record.apply("peer close" if was_clean else "lose"):
             return
+        if record.told:
+            self._forget(record)  # once is enough (WS-15)
+            return
+        record.told = True
         if was_clean and self._answers and not ws.half_open and record.state is SocketState.CLOSE_RECEIVED:
             record.apply("close")
             self.emit(record, "close", (None if code == NO_STATUS_CODE else code, reason))
