@@ -50,6 +50,8 @@ __all__ = ["TOO_LARGE_CODE", "Frames"]
 
 TOO_LARGE_CODE: Final = 1009  #: what the peer of a message over the limit hears (WS-30)
 EVENT_TIMEOUT: Final = "Actor exceeded event execution time and was disconnected."  #: WS-17
+#: The reason with a close code that is sent where the instance is lost (LC-29).
+CONNECTION_RESET: Final = "Durable Object connection closed because the object was reset."
 #: Handlers of the class by the kind of event (WS-10).
 _HANDLERS: Final = {"message": "web_socket_message", "close": "web_socket_close", "error": "web_socket_error"}
 
@@ -382,7 +384,7 @@ class Frames:
         for record in cut:
             self._inboxes.pop(record, None)
             if code != ABNORMAL_CODE:
-                host.socket_send(record, "close", (code, ""))
+                host.socket_send(record, "close", (code, CONNECTION_RESET))
                 host.socket_send(record, "end", None)
             host.socket_cut(record)
 

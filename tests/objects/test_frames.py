@@ -14,6 +14,7 @@ from lumenize_sim.objects.options import EXPLORED, MachineOptions
 from lumenize_sim.objects.websocket import WebSocket
 
 LOST = "WebSocket disconnected without sending Close frame."
+RESET = "Durable Object connection closed because the object was reset."
 
 
 class Room(DurableObject):
@@ -271,9 +272,9 @@ def test_the_peer_may_close_after_the_object_has() -> None:
     passes(drive)
 
 
-@pytest.mark.parametrize("code, seen", [(1006, (1006, "", False)), (1012, (1012, "", True))])
+@pytest.mark.parametrize("code, seen", [(1006, (1006, "", False)), (1012, (1012, RESET, True))])
 def test_what_a_client_sees_when_the_instance_is_lost(code: int, seen: Any) -> None:
-    """WS-32, LC-27, open point 5 of section 12: no close frame, or one with a code of the platform's."""
+    """WS-32, LC-20, LC-27, LC-29, open point 5 of section 12: no close frame, or one with a code of the platform's."""
 
     async def drive(world: World) -> None:
         sockets = [await world.open_socket("D", "o") for _ in range(2)]
@@ -283,6 +284,12 @@ def test_what_a_client_sees_when_the_instance_is_lost(code: int, seen: Any) -> N
         ws = await world.open_socket("D", "o")
         world.object("D", "o").evict()
         assert await ws.closed() == seen
+        # Also where the object hibernates, and by new code.
+        for end in (lambda: world.object("D", "o").evict(), lambda: world.deploy("D")):
+            ws = await world.open_socket("D", "o")
+            world.object("D", "o").hibernate()
+            end()
+            assert await ws.closed() == seen
 
     passes(drive, objects=MachineOptions(web_socket_lost_code=code))
 

@@ -109,6 +109,13 @@ class Caller(DurableObject):
             ws.send(message)
         return list(self.log)
 
+    async def write_and_reach(self, how: str) -> None:
+        self.ctx.storage.kv.put("k", 1)
+        if how == "stub":
+            await self.reach()
+        else:
+            await self.dial("wss://mesh.simulated/nowhere")
+
     async def dial(self, url: str, protocols: tuple[str, ...] = ()) -> None:
         ws = self.ws = self.ctx.web_socket(url, protocols)
         self.note(ws.ready_state)
@@ -368,8 +375,24 @@ def test_an_outgoing_socket_blocks_hibernation_and_ends_with_either_instance(die
     passes(drive)
 
 
-def test_the_opening_of_a_socket_waits_for_the_gate_and_is_refused_by_who_is_not_there() -> None:
-    """3.1, and the events of a connection that was never made."""
+@pytest.mark.parametrize("how", ["stub", "url"])
+def test_the_opening_of_a_socket_waits_for_the_output_gate(how: str) -> None:
+    """3.1: nobody is asked before the writes that the opening could have seen are durable."""
+
+    async def drive(world: World) -> None:
+        world.object("C", "o").slow_next_flush(1.0)
+        world.env.C.get_by_name("o").write_and_reach(how)
+        await world.advance(0.9)
+        assert world.object("S", "o").incarnations == 0
+        assert not any(c.asked or c.ends.get("v") for c in world.sockets.connections)
+        await world.settle()
+        assert log(world, "C") == (["hello"] if how == "stub" else [0, ("error", 3), ("close", 3)])
+
+    passes(drive)
+
+
+def test_the_opening_of_a_socket_is_refused_where_nobody_is() -> None:
+    """WS-29: the events of a connection that was never made."""
 
     async def drive(world: World) -> None:
         await world.env.C.get_by_name("o").dial("wss://mesh.simulated/nowhere")

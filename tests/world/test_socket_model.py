@@ -1,4 +1,4 @@
-"""Both ends of a connection against a naive model, in order and in any order (WS-11, WS-14 to WS-16, WS-25 to WS-29)."""
+"""Both ends of a connection against a naive model, in order and in any order (WS-11, WS-14 to WS-16, WS-25 on)."""
 
 from __future__ import annotations
 
