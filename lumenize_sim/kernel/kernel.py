@@ -18,7 +18,7 @@ import gc
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import trio
@@ -73,13 +73,17 @@ class Waiter:
     where: str
 
 
+#: What nobody may append to: the queue of a link on which nothing was sent.
+_NOTHING: Final[deque[Event]] = deque(maxlen=0)
+
+
 class Link:
     """A queue whose head alone may arrive: one stub, or one direction of one socket."""
 
     __slots__ = ("held", "open", "queue")
 
     def __init__(self) -> None:
-        self.queue: deque[Event] = deque()
+        self.queue: deque[Event] = _NOTHING  # an empty deque of its own takes more room than all the rest of a link
         self.held = False
         self.open = True
 
@@ -166,6 +170,8 @@ class Kernel:
         self.agenda.stamp(event)
         self.chooser.created(event)
         event.link = link
+        if link.queue is _NOTHING:
+            link.queue = deque()
         link.queue.append(event)
         if len(link.queue) == 1 and not link.held:
             self._enable(event)

@@ -150,8 +150,9 @@ class Gate(Generic[T]):
         self.broken: BaseException | None = None
         self._parent = parent
         self._state = _OPEN if parent is None else _QUEUED
-        self._children: deque[tuple[Gate[T], T]] = deque()
-        self._waiters: deque[T] = deque()
+        # Made when something queues, which it rarely does: an empty deque takes more room than all the rest.
+        self._children: deque[tuple[Gate[T], T]] | None = None
+        self._waiters: deque[T] | None = None
         # The section that runs inside.  There is one at most, since it owns a reference to this lock.
         self._inner: Gate[T] | None = None
 
@@ -163,7 +164,7 @@ class Gate(Generic[T]):
     @property
     def waiting(self) -> int:
         """How many items queue on this gate, sections and events together.  0 for an adopted gate."""
-        return len(self._children) + len(self._waiters)
+        return len(self._children or ()) + len(self._waiters or ())
 
     def live(self) -> Gate[T]:
         """This gate, or the nearest enclosing one that adopted it and is unfinished itself (IG-26).
@@ -191,6 +192,8 @@ class Gate(Generic[T]):
         """
         gate = self if self._state is _OPEN else self._usable("arrive")
         if gate.locks:
+            if gate._waiters is None:
+                gate._waiters = deque()
             gate._waiters.append(item)
             return False
         gate.locks = 1
@@ -232,8 +235,12 @@ class Gate(Generic[T]):
             section, item = gate._children.popleft()
             gate._begin(section)
             return item
-        if gate._waiters:
-            return gate._waiters.popleft()
+        waiters = gate._waiters
+        if waiters:
+            item = waiters.popleft()
+            if not waiters:
+                gate._waiters = None
+            return item
         gate.locks = 0
         return None
 
@@ -254,6 +261,8 @@ class Gate(Generic[T]):
             raise Error("blockConcurrencyWhile() calls are nested too deeply.")
         section = Gate(gate)
         if gate.locks:
+            if gate._children is None:
+                gate._children = deque()
             gate._children.append((section, item))
             return section, False
         gate.locks = 1
@@ -279,10 +288,13 @@ class Gate(Generic[T]):
             raise SimulatorError("succeed() on the root gate of an instance; only sections finish")
         self._move("succeed")
         adopter = self._parent = parent.live()
-        adopter._children.extend(self._children)
-        adopter._waiters.extend(self._waiters)
-        self._children.clear()
-        self._waiters.clear()
+        if self._children:
+            adopter._children = adopter._children or deque()
+            adopter._children.extend(self._children)
+        if self._waiters:
+            adopter._waiters = adopter._waiters or deque()
+            adopter._waiters.extend(self._waiters)
+        self._children = self._waiters = None
         adopter.locks += self.locks
         self.locks = 0
         # A section that runs inside goes on under the adopter, and must be found if that one breaks.
@@ -332,13 +344,12 @@ class Gate(Generic[T]):
             lineage.append(inner)
         items: list[T] = []
         for gate in reversed(lineage):
-            for section, item in gate._children:
+            for section, item in gate._children or ():
                 section._move(verb)
                 section.broken = error
                 items.append(item)
-            items.extend(gate._waiters)
-            gate._children.clear()
-            gate._waiters.clear()
+            items.extend(gate._waiters or ())
+            gate._children = gate._waiters = None
             gate._move(verb)
             gate.broken = gate.broken or error
         return items

@@ -6,7 +6,6 @@ the scheduler's alarm) belongs to the machine.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
@@ -138,7 +137,7 @@ class Incarnation:
         self.work = Work()
         self.clock = Clock(self)
         self.inflight: dict[int, Reply] = {}
-        self.following: deque[Arrival] = deque()
+        self.following: list[Arrival] = []
         self.unended: dict[int, Ended] = {}
         self.read_sockets: list[tuple[SocketRecord, str, tuple[Any, ...]]] = []
         self.handling = 0

@@ -293,7 +293,7 @@ class ObjectMachine:
         if not following:
             self.rested(incarnation)
             return False
-        self.begin(following.popleft())
+        self.begin(following.pop(0))
         return True
 
     def rested(self, incarnation: Incarnation) -> None:

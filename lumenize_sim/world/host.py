@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -126,7 +125,7 @@ class ObjectHostOf:
         self.flush_events = world.tapes_flushes or world.plan.concerns(name, FLUSH_KINDS)
         self.next_flush_us: int | None = None
         self.refuses_next = 0
-        self.next_reads_us: deque[int] = deque()
+        self.next_reads_us: list[int] = []
         self.by_hand = False
         self._flushes = Link()
         self._hops = Link()
@@ -234,7 +233,7 @@ class ObjectHostOf:
 
     def post_read(self, label: str, fire: Callable[[], None]) -> None:
         """How long a read takes is the driver's wish, or a fault; else only its order counts."""
-        after_us = self.next_reads_us.popleft() if self.next_reads_us else 0
+        after_us = self.next_reads_us.pop(0) if self.next_reads_us else 0
         slow = self.fault("slow-read", 4) if self.faulty else 0
         after_us = max(after_us, round(SLOW_READ_S[slow] * 1_000_000))
         event = Event(label, self, self.caused(fire), receiver=self.name)
