@@ -104,15 +104,9 @@ class Cache:
         self._ranges = sorted(kept, key=_start)
 
     def evict(self, key: str) -> None:
-        """Forget what is at ``key``; a range around it has a hole from now on."""
+        """Forget what is at ``key``.  A range around it goes on to know everything else."""
         self._keys.pop(key, None)
         self._memory.forget(self, key)
-        after = key + "\0"
-        for index, (bounds, used_ms) in enumerate(self._ranges):
-            if key in bounds:
-                halves = (Bounds(bounds.start, key), Bounds(after, bounds.end))
-                self._ranges[index : index + 1] = [(half, used_ms) for half in halves if not half.empty]
-                return
 
     def clear(self) -> None:
         """Forget everything, and give the memory back."""

@@ -187,15 +187,15 @@ class LegacyKV:
             count += data is not None
             if not known:
                 cold.append(each)
-            if data is not None or not known:
-                self.remove(each, confirmed)
+            self.remove(each, confirmed, absent=known and data is None)
         if store.hooks.usage is not None:
             store.hooks.usage("deletes", len(keys))
         return self.removed(cold, bool(count) if one else count, concurrent)
 
-    def remove(self, key: str, confirmed: bool) -> None:
-        """Remove an entry, which may not exist."""
-        self._store.write(key, None, confirmed)
+    def remove(self, key: str, confirmed: bool, *, absent: bool) -> None:
+        """Remove an entry; nothing need be written where it is known to be ``absent``."""
+        if not absent:
+            self._store.write(key, None, confirmed)
 
     def removed(self, cold: Sequence[str], result: Any, concurrent: bool) -> Pending[Any]:
         """``result``, when it is known whether the entries ``cold`` existed: the flush that removes them finds out."""

@@ -49,8 +49,8 @@ class _Overlay(LegacyKV):
             self.confirmed = self.confirmed or confirmed
         return Pending.of(None)
 
-    def remove(self, key: str, confirmed: bool) -> None:
-        """Keep the removal here."""
+    def remove(self, key: str, confirmed: bool, *, absent: bool) -> None:
+        """Keep the removal here, as others may write the entry before the end."""
         self.writes[key] = None
         self.confirmed = self.confirmed or confirmed
 
