@@ -28,6 +28,7 @@ from lumenize_sim.objects import DurableObjectError as DurableObjectError
 from lumenize_sim.objects import DurableObjectState as DurableObjectState
 from lumenize_sim.objects import MachineOptions as MachineOptions
 from lumenize_sim.objects import Pending as Pending
+from lumenize_sim.objects import PriceTable as PriceTable
 from lumenize_sim.objects import Request as Request
 from lumenize_sim.objects import Response as Response
 from lumenize_sim.objects import RpcPromise as RpcPromise
@@ -38,6 +39,7 @@ from lumenize_sim.objects import WebSocketRequestResponsePair as WebSocketReques
 from lumenize_sim.objects import WorkerEntrypoint as WorkerEntrypoint
 from lumenize_sim.objects import gather as gather
 from lumenize_sim.objects import retryable as retryable
+from lumenize_sim.world import CostReport as CostReport
 from lumenize_sim.world import Faults as Faults
 from lumenize_sim.world import Network as Network
 from lumenize_sim.world import RawSocket as RawSocket
@@ -54,6 +56,7 @@ __all__ = [
     "AggregateError",
     "AlarmInfo",
     "AppError",
+    "CostReport",
     "DataCloneError",
     "DurableObject",
     "DurableObjectError",
@@ -67,6 +70,7 @@ __all__ = [
     "Mesh",
     "Network",
     "Pending",
+    "PriceTable",
     "RangeError",
     "RawSocket",
     "Report",

@@ -17,6 +17,7 @@ from lumenize_sim.cli.arguments import (
     write_trace,
 )
 from lumenize_sim.cli.console import Printer, apart_from_json
+from lumenize_sim.cli.cost import CostBasis, cost_options, print_cost
 from lumenize_sim.cli.exits import interruptible
 from lumenize_sim.cli.verdict import exit_of, print_run
 from lumenize_sim.explore import load_scenario, simulate
@@ -31,6 +32,7 @@ __all__ = ["command"]
 @faults_option
 @save_option
 @trace_option
+@cost_options
 @json_option
 def command(
     where: str,
@@ -39,6 +41,10 @@ def command(
     faults: str | None,
     save: str,
     trace_file: str | None,
+    costs: bool,
+    cost_scale: float,
+    cost_turn_ms: float,
+    prices: str,
     as_json: bool,
 ) -> int:
     """Run SCENARIO (path.py or path.py::name) once, and write its tape.
@@ -49,6 +55,7 @@ def command(
     printer = Printer()
     again = command_line("run", where, seed=seed, strategy=strategy, faults=faults)
     with interruptible(again), apart_from_json(as_json):
+        basis = CostBasis.of(cost_scale, cost_turn_ms, prices)
         folder = folder_for_tapes(save)
         scenario = load_scenario(where)
         wanted = faults_wanted(scenario, faults)
@@ -57,10 +64,15 @@ def command(
         run = simulate(scenario, seed=seed, strategy=strategy, faults=wanted, save=folder)
     write_trace(run.trace, trace_file)
     if as_json:
-        printer.json(run.to_json())
+        document = run.to_json()
+        if costs:
+            document["cost"] = run.cost.to_json(basis.runs, prices=basis.prices, turn_ms=basis.turn_ms)
+        printer.json(document)
     else:
         drawn = seed is not None or strategy not in (None, "fifo")
         print_run(printer, run, seed_note="" if drawn else " (none was given: nothing is left to chance)")
         if trace_file is not None:
             printer.fact("trace", trace_file)
+        if costs:
+            print_cost(printer, run.cost, basis)
     return exit_of(run)

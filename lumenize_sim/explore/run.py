@@ -26,6 +26,7 @@ from lumenize_sim.kernel.guide import OrderGuide, TapeGuide, orders_of
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.kernel.tape import Tape
 from lumenize_sim.trace.trace import Trace
+from lumenize_sim.world.cost import CostReport
 from lumenize_sim.world.faults import FLUSH_KINDS, Faults
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.randomness import generator
@@ -68,6 +69,12 @@ class Run:
     def digest(self) -> str:
         """Of the trace."""
         return self.trace.digest
+
+    @property
+    def cost(self) -> CostReport:
+        """What its objects used, and what a month of such runs would cost."""
+        assert self.outcome.cost is not None, "a recorded run was metered"
+        return self.outcome.cost
 
     @property
     def explanation(self) -> Finding | None:

@@ -14,6 +14,7 @@ from lumenize_sim.objects.options import EXPLORED as EXPLORED
 from lumenize_sim.objects.options import MachineOptions as MachineOptions
 from lumenize_sim.objects.pending import Pending as Pending
 from lumenize_sim.objects.pending import gather as gather
+from lumenize_sim.objects.prices import PriceTable as PriceTable
 from lumenize_sim.objects.rpc_errors import DurableObjectError as DurableObjectError
 from lumenize_sim.objects.rpc_stub import RpcPromise as RpcPromise
 from lumenize_sim.objects.rpc_stub import RpcStub as RpcStub
@@ -32,6 +33,7 @@ __all__ = [
     "Isolate",
     "MachineOptions",
     "Pending",
+    "PriceTable",
     "Request",
     "Response",
     "RpcPromise",

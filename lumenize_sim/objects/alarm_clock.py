@@ -31,7 +31,7 @@ from lumenize_sim.objects.incarnation import Incarnation
 from lumenize_sim.objects.isolate import Effect
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.rpc_errors import reset_error
-from lumenize_sim.objects.storage import Store, StoreHooks
+from lumenize_sim.objects.storage import StoreHooks, open_store
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.machine import ObjectMachine
@@ -176,6 +176,8 @@ class AlarmClock:
             host.now_us() + HANDLER_TIMEOUT_S * 1_000_000,
             background=True,
         )
+        if machine.meter is not None:
+            machine.meter.alarmed()
         incarnation.invoke(label, "alarm", (info,), None, ended=lambda result: self._ended(incarnation, result))
 
     def _overdue(self, incarnation: Incarnation) -> None:
@@ -257,13 +259,13 @@ class AlarmClock:
 
     def _delete(self, scheduled_ms: int | None) -> None:
         """The same where there is no instance."""
-        durable = self._machine.durable
+        machine = self._machine
+        durable = machine.durable
         if durable.alarm_ms == scheduled_ms:
-            store = Store(durable, hooks=StoreHooks())
+            store = open_store(machine.cls, machine.options, durable, StoreHooks(), now_ms=machine.host.host.now_ms)
             store.set_alarm(None, True)
-            number = store.commit()
-            assert number is not None
-            store.flushed(number)
+            store.commit()
+            store.settle()
             store.close()
             self.ledger.reopened()
         elif durable.alarm_ms is not None:

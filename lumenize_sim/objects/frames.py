@@ -106,6 +106,11 @@ class _Accepted:
             self._client = True
             self.incarnation.work.clients += 1
 
+    @property
+    def is_client(self) -> bool:
+        """Whether its peer is somebody who has asked for the upgrade."""
+        return self._client
+
     def by_itself(self, now_us: int) -> None:
         """The instance has dialled."""
         self._token = self.incarnation.work.begin(now_us)
@@ -175,6 +180,8 @@ class Frames:
             if answer is not None:
                 self._by_itself(record, "message", answer)
                 return False
+        if machine.meter is not None and self._from_outside(record):
+            machine.meter.messaged()
         limit = machine.options.web_socket_max_bytes
         # Text is measured only where it might be too long: a character has four bytes at most.
         if len(data) > limit or (type(data) is str and 4 * len(data) > limit and len(data.encode()) > limit):
@@ -190,6 +197,11 @@ class Frames:
         self._half_open.pop(record, None)
         self._forget(record)
         return False
+
+    def _from_outside(self, record: SocketRecord) -> bool:
+        """Whether somebody else has opened the socket, so that its messages are billed (BL-1)."""
+        accepted = self._accepted.get(record)
+        return record.acceptance is Acceptance.HIBERNATABLE if accepted is None else accepted.is_client
 
     def _ask(self, label: str, kind: str, record: SocketRecord, args: tuple[Any, ...], cause: int) -> bool:
         """Ask for the turn of one event; whether there will be one."""

@@ -397,8 +397,14 @@ class Incarnation:
     def hooks(self) -> StoreHooks:
         """What the store tells and asks."""
         access = self._accessed if self.machine.host.tracing else None
+        meter = self.machine.meter
         return StoreHooks(
-            access=access, sync=self._sync, transaction=self._transaction, cold=self._cold, durable=self._durable
+            usage=None if meter is None else meter.used,
+            access=access,
+            sync=self._sync,
+            transaction=self._transaction,
+            cold=self._cold,
+            durable=self._durable,
         )
 
     def _cold(self, finish: Callable[[], Any], concurrent: bool) -> Pending[Any]:

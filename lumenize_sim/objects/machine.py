@@ -23,6 +23,7 @@ import outcome
 
 from lumenize_sim.objects.alarm_clock import AlarmClock
 from lumenize_sim.objects.arrival import Arrival
+from lumenize_sim.objects.billing import Meter
 from lumenize_sim.objects.context import DurableObjectState
 from lumenize_sim.objects.ending import ENDINGS, Ending
 from lumenize_sim.objects.frames import Frames
@@ -85,6 +86,7 @@ class ObjectMachine:
         incarnation: the current one, ``None`` while the object is not in memory.
         succession: how one ends and another follows.
         alarms: wakes the object at the time it set.
+        meter: counts what is billed, if anybody wants to know.
         incarnations: how many there have been.
         turns: how many have begun.
     """
@@ -101,6 +103,7 @@ class ObjectMachine:
         "incarnation",
         "incarnations",
         "make_env",
+        "meter",
         "name",
         "options",
         "pool",
@@ -122,6 +125,7 @@ class ObjectMachine:
         pool: ConnectionPool | None = None,
     ) -> None:
         self.host = host
+        self.meter: Meter | None = None
         self.name = name
         self.cls = cls
         self.id = object_id
@@ -184,6 +188,8 @@ class ObjectMachine:
             if reason:
                 reply(outcome.Error(overloaded(reason)))
                 return
+        if self.meter is not None:
+            self.meter.requested(by_fetch=handler == "fetch")
         if type(handler) is tuple:
             self._reach(label, handler, args, reply, cause, object_id)
             return

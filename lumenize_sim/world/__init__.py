@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lumenize_sim.world.cost import CostReport as CostReport
 from lumenize_sim.world.faults import Faults as Faults
 from lumenize_sim.world.options import Network as Network
 from lumenize_sim.world.options import WorldOptions as WorldOptions
@@ -11,4 +12,14 @@ from lumenize_sim.world.scenario import Scenario as Scenario
 from lumenize_sim.world.scenario import scenario as scenario
 from lumenize_sim.world.world import World as World
 
-__all__ = ["Faults", "Network", "RawSocket", "Scenario", "UpgradeRefusedError", "World", "WorldOptions", "scenario"]
+__all__ = [
+    "CostReport",
+    "Faults",
+    "Network",
+    "RawSocket",
+    "Scenario",
+    "UpgradeRefusedError",
+    "World",
+    "WorldOptions",
+    "scenario",
+]

@@ -130,6 +130,7 @@ class ObjectHostOf:
         self._flushes = Link()
         self._hops = Link()
         self.alarms = AlarmServiceOf(self)
+        self.metering = world.metering
 
     # -- the kernel's actor ----------------------------------------------------------
 
@@ -150,6 +151,8 @@ class ObjectHostOf:
     def begin_turn(self, owner: Owner) -> None:
         """See `RunQueue.begin_turn`."""
         self.kernel.queue.begin_turn(owner)
+        if self.metering is not None:
+            self.metering.woke(self.machine)
 
     def start(self, context: Context, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Begin a task."""

@@ -22,6 +22,7 @@ from lumenize_sim.objects.strand import strand_var
 from lumenize_sim.trace.event import error_data
 from lumenize_sim.trace.recorder import Recorder
 from lumenize_sim.trace.trace import Trace
+from lumenize_sim.world.cost import CostReport
 from lumenize_sim.world.randomness import seed_of
 from lumenize_sim.world.scenario import Scenario
 from lumenize_sim.world.strays import Strays
@@ -61,6 +62,7 @@ class Outcome:
         marks: ``sometimes`` marks, name to whether seen.
         logged: errors that nodes logged; often the first hint.
         watched: whether a monitor read all actors after every turn.
+        cost: what the objects used, of a run that was recorded.
     """
 
     kind: str
@@ -75,6 +77,7 @@ class Outcome:
     marks: dict[str, bool]
     logged: list[str]
     watched: bool
+    cost: CostReport | None = None
 
     @property
     def failed(self) -> bool:
@@ -149,6 +152,7 @@ def run_scenario(
         marks=world.marks,
         logged=world.errors_logged,
         watched=world.watched,
+        cost=None if world.metering is None else world.metering.report(),
     )
 
 

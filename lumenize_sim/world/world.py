@@ -36,6 +36,7 @@ from lumenize_sim.world.entry import MESH_HOST, Entry
 from lumenize_sim.world.host import ObjectHostOf, SimHost
 from lumenize_sim.world.idleness import Idleness
 from lumenize_sim.world.inspect import ObjectView
+from lumenize_sim.world.metering import Metering
 from lumenize_sim.world.network import CallNetwork, SimDispatcher
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.randomness import generator
@@ -81,6 +82,7 @@ class World:
         self.blank = copy_context()  # what events begin with: nothing of whoever sent them
         self.tapes_flushes = False
         self.tracing = recorder is not None
+        self.metering = Metering() if self.tracing else None
         self._recorder = recorder
         self.closed = False
         self.cause = -1
@@ -404,6 +406,8 @@ class World:
                 pool=self._pool,
             )
             host.machine = found
+            if self.metering is not None:
+                found.meter = self.metering.meter(found)
         return found
 
     def object_host(self, machine: ObjectMachine) -> ObjectHostOf:
@@ -451,6 +455,8 @@ class World:
     def _time_moved(self, now_us: int) -> None:
         if self._recorder is not None:
             self._recorder.t_us = now_us
+        if self.metering is not None:
+            self.metering.time_moves(now_us)
         self.idleness.time_moved(now_us)
 
     # -- what happened ---------------------------------------------------------------------

@@ -357,3 +357,32 @@ def test_with_faults_and_no_seed_it_is_seed_0_and_not_the_world_without_surprise
     for more in ([], ["--faults", "none"]):
         assert "seed: 0 (none was given: nothing is left to chance)" in cli("run", "apps.py::green", *more).stdout
     assert seeds == [0, 4, None, None]
+
+
+def test_run_tells_what_it_costs() -> None:
+    """BL-1, BL-4: by class and object, and the bill of a month."""
+    plain = cli("run", "apps.py::green")
+    assert "a month" not in plain.stdout
+    result = cli("run", "apps.py::green", "--cost", "--cost-scale", "2000000")
+    assert result.stdout.startswith(plain.stdout)
+    told = result.stdout[len(plain.stdout) :]
+    assert told.startswith("cost of this run ")
+    assert "a month of 2,000,000 such runs" in told
+    assert re.search(r"total: \$\d", told)
+    document = json.loads(cli("run", "apps.py::green", "--cost", "--prices", "free", "--json").stdout)
+    assert document["cost"]["month"]["plan"] == "free"
+    assert document["cost"]["total"]["requests"] > 0
+    assert "cost" not in json.loads(cli("run", "apps.py::green", "--json").stdout)
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        (("--cost-scale", "-1"), "--cost-scale -1: give a number"),
+        (("--cost-turn-ms", "nan"), "--cost-turn-ms nan: give a number"),
+        (("--prices", "none.toml"), "price table none.toml cannot be read"),
+    ],
+)
+def test_a_cost_that_cannot_be_reckoned_is_refused(options: tuple[str, str], says: str) -> None:
+    result = cli("run", "apps.py::green", "--cost", *options)
+    assert (result.exit_code, says in result.stderr) == (2, True), result.output

@@ -65,6 +65,22 @@ class Durable:
     log: list[Commit] = attrs.field(factory=list)
     opened_by: ObjectStore | None = None
 
+    @property
+    def sql_bytes(self) -> int:
+        """Bytes of the database's pages in use (ST-24), 0 without one; of an image, not of a file."""
+        image = self.image
+        if not image:
+            return 0
+        # From SQLite's header: page size at 16 (1 stands for 65536), pages at 28, free ones at 36.
+        size = int.from_bytes(image[16:18], "big")
+        pages, free = int.from_bytes(image[28:32], "big"), int.from_bytes(image[36:40], "big")
+        return (pages - free) * (65536 if size == 1 else size)
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of all keys and values on the legacy backend."""
+        return 0 if self.disk is None else sum(len(key.encode()) + len(data) for key, data in self.disk.items())
+
     def restore(self, now_ms: int) -> None:
         """The instance has ended; bring back the state that it asked for, as a new one (ST-30)."""
         moment, self.restoring = self.restoring, None

@@ -30,7 +30,11 @@ def rows_scanned(connection: Connection, plan: Plan) -> int:
     """Rows of the tables that ``plan`` walks from end to end; 0 where it stops early."""
     if not plan.reads:
         return 0
-    details = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {plan.sql}", _NO_BINDINGS).fetchall()]
+    try:
+        found_rows = connection.execute(f"EXPLAIN QUERY PLAN {plan.sql}", _NO_BINDINGS).fetchall()
+    except apsw.SQLError:
+        return 0  # it has changed the schema, and could not run again: a table cannot be created twice
+    details = [str(row[3]) for row in found_rows]
     if "limit" in plan.sql.lower() and not any(_SORTS in detail for detail in details):
         return 0
     rows = 0
