@@ -8,7 +8,7 @@ from typing import Any
 
 from lumenize_sim import World, gather
 from tests.conformance.lt_interleaving import ALL_OF_100, GROUP, TWICE, Counter, many
-from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt
+from tests.conformance.lt_parts import EPOCH_MS, EXACT, Logging, log, logged, lt
 from tests.conformance.program import PRODUCTION
 
 # Under workerd such a class is SQLite underneath, where nothing waits (section 11).
@@ -83,6 +83,15 @@ class Legacy(Logging):
     def note(self, what: str) -> None:
         log(what)
 
+    async def two_timers(self) -> None:
+        for delay in (0.010, 0.020):
+            self.ctx.set_timeout(partial(self.fired, delay), delay)
+        await self.ctx.storage.get("k")
+        log("read")
+
+    def fired(self, delay: float) -> None:
+        log([delay, self.ctx.host.now_ms() - EPOCH_MS])
+
 
 @test(
     "LT-8",
@@ -137,4 +146,21 @@ async def lt_10(world: World) -> Any:
         await world.advance(0.01)
         calls.append(world.env.D.get_by_name("o").note(name))
     await gather(*calls)
+    return logged()
+
+
+@test(
+    "LT-93",
+    "TM-5",
+    bindings={"D": Legacy},
+    allowed=[["read", [0.010, 50], [0.020, 50]]],
+    never={"a timer fired while the gate was held": lambda o: o[0] != "read"},
+    options=EXACT,
+    group="10.8 Time",
+    title="timers behind a closed gate",
+)
+async def lt_93(world: World) -> Any:
+    world.object("D", "o").slow_next_reads(0.05)
+    await world.env.D.get_by_name("o").two_timers()
+    await world.settle()
     return logged()

@@ -285,7 +285,7 @@ MUTANTS: Final = (
         "world/network.py",
         'if call.method == "fetch" and type(target) is not RpcStub:',
         "if False:",
-        ("tests/objects/test_machine_calls.py::test_requests_keep_their_order_and_so_do_calls_but_not_both_together",),
+        ("tests/objects/test_machine_calls.py::test_requests_keep_their_order_and_calls_do_but_not_both_together",),
     ),
     Mutant(
         "requests overtake each other at the gates of their sender",
@@ -466,8 +466,8 @@ MUTANTS: Final = (
         "the clock moves in a turn",
         ("TM-1",),
         "objects/clock.py",
-        "        if machine.options.moving_clock:\n            self._readings += 1\n",
-        "        if True:\n            self._readings += 1\n",
+        "        if machine.options.moving_clock:\n            drawn_us",
+        "        if machine.options.runtime:\n            drawn_us",
         (litmus("LT-91"),),
     ),
 )
