@@ -31,6 +31,7 @@ LITMUS_TESTS = (
     "lt_alarms",
     "lt_rpc",
     "lt_sockets",
+    "lt_lifecycle",
     "lt_time",
 )
 

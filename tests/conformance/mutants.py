@@ -316,9 +316,8 @@ MUTANTS: Final = (
         "two reads give one object",
         ("ST-6",),
         "objects/storage/kv.py",
-        "        if data is None:\n            return default\n        return decode_cbor(data)\n",
-        "        if data is None:\n            return default\n"
-        "        return decode_cbor.__dict__.setdefault(data, decode_cbor(data))\n",
+        "        value = decode_cbor(data)\n",
+        "        value = decode_cbor.__dict__.setdefault(data, decode_cbor(data))\n",
         (litmus("LT-45"),),
     ),
     Mutant(
@@ -452,6 +451,55 @@ MUTANTS: Final = (
         "(reversed(records) if self._newest_first else records)",
         "records",
         (litmus("LT-90"),),
+    ),
+    Mutant(
+        "a stale instance may write",
+        ("LC-11", "LC-12"),
+        "objects/incarnation.py",
+        "        self.store.crash(error=disconnected(INACCESSIBLE))\n",
+        "        self.store.crash()\n        self.store.broken = None\n",
+        (litmus("LT-87"),),
+    ),
+    Mutant(
+        "pending work never prevents eviction",
+        ("LC-18",),
+        "objects/options.py",
+        '"durable_object_io_tasks_prevent_eviction": (  # LC-18\n        "2026-10-01"',
+        '"durable_object_io_tasks_prevent_eviction": (  # LC-18\n        "2036-10-01"',
+        (litmus("LT-86 after"),),
+    ),
+    Mutant(
+        "objects hibernate after five seconds",
+        ("LC-14", "LC-16"),
+        "world/options.py",
+        "hibernate_after_s: float = 10.0",
+        "hibernate_after_s: float = 5.0",
+        (litmus("LT-76 before"),),
+    ),
+    Mutant(
+        "handlers of one socket run one after another",
+        ("WS-11",),
+        "objects/frames.py",
+        '                self._machine.host.post(f"{inbox[0][0]}\'", partial(self._read_on, record))\n',
+        "                later_us = self._machine.host.now_us() + 1_000_000 * bool(incarnation.handling)\n"
+        '                self._machine.host.post_at(f"{inbox[0][0]}\'", partial(self._read_on, record), later_us)\n',
+        (litmus("LT-74"),),
+    ),
+    Mutant(
+        "an auto-response overtakes what the gate holds",
+        ("OG-7",),
+        "objects/frames.py",
+        "        stalled = self._stalled.get(record)\n",
+        "        stalled = None\n",
+        (litmus("LT-80 queued"),),
+    ),
+    Mutant(
+        "the platform never answers a close frame",
+        ("WS-16",),
+        "objects/options.py",
+        'default=per_runtime("before", "never")',
+        'default=per_runtime("never", "never")',
+        (litmus("LT-84"),),
     ),
     # -- time
     Mutant(
