@@ -53,8 +53,8 @@ MUTANTS: Final = (
         "the last waiter is granted first",
         ("IG-3",),
         "objects/gate.py",
-        "return gate._waiters.popleft()",
-        "return gate._waiters.pop()",
+        "item = waiters.popleft()",
+        "item = waiters.pop()",
         ("tests/objects/test_gate.py::test_waiters_are_granted_one_by_one_in_the_order_they_came",),
     ),
     Mutant(
@@ -94,7 +94,9 @@ MUTANTS: Final = (
         ("IG-25",),
         "objects/sections.py",
         "            incarnation.following.append(after)\n",
-        "            adopter._waiters.append(after)\n"
+        '            waiters: Any = adopter._waiters or __import__("collections").deque()\n'
+        "            waiters.append(after)\n"
+        "            adopter._waiters = waiters\n"
         "            granted = adopter.release()\n"
         "            if granted is not None:\n"
         "                incarnation.following.append(granted)\n",
@@ -480,9 +482,12 @@ MUTANTS: Final = (
         "handlers of one socket run one after another",
         ("WS-11",),
         "objects/frames.py",
-        '                self._machine.host.post(f"{inbox[0][0]}\'", partial(self._read_on, record))\n',
-        "                later_us = self._machine.host.now_us() + 1_000_000 * bool(incarnation.handling)\n"
-        '                self._machine.host.post_at(f"{inbox[0][0]}\'", partial(self._read_on, record), later_us)\n',
+        "        if inbox is None:\n            take()\n        else:\n",
+        "        running = self._machine.running\n"
+        "        if running is not None and running.handling:\n"
+        "            later_us = self._machine.host.now_us() + 100_000\n"
+        "            self._machine.host.post_at(label, lambda: self._read(record, label, take), later_us)\n"
+        "        elif inbox is None:\n            take()\n        else:\n",
         (litmus("LT-74"),),
     ),
     Mutant(
