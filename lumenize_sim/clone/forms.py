@@ -36,7 +36,7 @@ from lumenize_sim.clone.values import (
     Uint8Array,
     Undefined,
 )
-from lumenize_sim.clone.web import URL
+from lumenize_sim.clone.web import URL, Headers
 
 __all__ = ["ATOMS", "CONTAINERS", "FROZEN", "TUPLES", "VALUES", "aware", "function_name", "lower", "map_of_dict"]
 
@@ -131,6 +131,8 @@ def lower(value: Any, *, apart: bool = False) -> Any:
     cls = type(value)
     if cls.__module__.partition(".")[0] in {"trio", "asyncio", "threading", "_thread"}:
         raise Refusal(f"{cls.__module__}.{cls.__qualname__} belongs to this process; send data")
+    if cls.__name__ == "Headers" and cls.__module__.partition(".")[0] == "httpx":
+        return Headers(value.multi_items())  # what requests and responses carry (RPC-15, ST-6)
     platform = getattr(cls, "__platform_name__", None)
     if platform is not None:
         raise no_platform_object(platform)

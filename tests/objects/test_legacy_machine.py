@@ -129,7 +129,7 @@ def test_a_read_that_waits_delays_what_arrives_from_outside(passes: Callable[...
 
 
 def test_two_reads_share_the_gate_until_both_are_done(passes: Callable[..., Any]) -> None:
-    """LT-9, IG-7: 50 ms and 150 ms, and a call that arrives between them."""
+    """LT-9, IG-6, IG-7: 50 ms and 150 ms, and a call that arrives between them."""
 
     async def drive(world: World) -> None:
         world.object("D", "a").slow_next_reads(0.05, 0.15)
@@ -241,7 +241,7 @@ def test_a_cache_that_overflows_resets_the_object(passes: Callable[..., Any]) ->
 
 
 def test_turns_that_end_during_a_flush_share_the_next(passes: Callable[..., Any]) -> None:
-    """OG-21: a flush takes everything that is dirty, and begins when the one before has ended."""
+    """OG-19, OG-21, OG-22: a flush takes everything that is dirty, and begins when the one before has ended."""
 
     async def drive(world: World) -> None:
         view = world.object("D", "a")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumenize_sim.clone import UNDEFINED, URL, DataCloneError, RangeError
+from lumenize_sim.clone import UNDEFINED, URL, DataCloneError, Headers, RangeError
 from lumenize_sim.objects.namespace import Stub
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.storage import Durable, Limits, Storage, StorageError, StorageResetError, Store, StoreHooks
+from lumenize_sim.objects.storage.legacy import LegacyStorage, LegacyStore
 
 NO_BOUNDS: dict[str, Any] = {}
 
@@ -350,3 +352,36 @@ def test_storage_takes_instances_apart_and_refuses_what_belongs_to_the_platform(
                 put(value)
             assert str(caught.value) == text
             assert caught.value.path != "$"
+
+
+def test_headers_are_stored_and_live_capabilities_are_not() -> None:
+    """ST-6, ST-11: headers of a request too; a stub of a function or target only with flags that are not offered."""
+    storage = opened()
+    storage.kv.put("h", httpx.Headers([("A", "1"), ("a", "2")]))
+    assert storage.kv.get("h") == Headers([("A", "1"), ("a", "2")])
+    for value in (lambda: None, print, object()):
+        with pytest.raises(DataCloneError):
+            storage.kv.put("f", value)
+    assert storage.kv.get("f") is None
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "kv"])
+def test_options_that_are_hints_change_nothing(backend: str) -> None:
+    """ST-8, IG-10: every operation takes them on either backend."""
+    storage = (
+        opened()
+        if backend == "sqlite"
+        else LegacyStorage(LegacyStore(Durable(), hooks=StoreHooks(), now_ms=lambda: 0), now_ms=lambda: 0)
+    )
+    hints: dict[str, Any] = {"allow_concurrency": True, "no_cache": True}
+    got(storage.put("a", 1, **hints, allow_unconfirmed=True))
+    got(storage.put({"b": 2, "c": 3}, **hints, allow_unconfirmed=True))
+    assert got(storage.get("a", **hints)) == 1
+    assert got(storage.get(["a", "b"], **hints)) == {"a": 1, "b": 2}
+    assert got(storage.list(**hints, reverse=True, limit=2)) == {"c": 3, "b": 2}
+    assert got(storage.delete("a", **hints, allow_unconfirmed=True)) is True
+    got(storage.set_alarm(5000, allow_concurrency=True, allow_unconfirmed=True))
+    assert got(storage.get_alarm(allow_concurrency=True)) == 5000
+    got(storage.delete_alarm(allow_concurrency=True, allow_unconfirmed=True))
+    got(storage.delete_all(allow_concurrency=True, allow_unconfirmed=True))
+    assert got(storage.list()) == {}

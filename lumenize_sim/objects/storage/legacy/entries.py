@@ -163,10 +163,10 @@ class LegacyKV:
         if not isinstance(key, Mapping):
             if value is UNDEFINED:
                 raise TypeError("put() called with undefined value.")
-            return [(self._key(key), self._sized(None, encode_cbor(value)))]
+            return [(self._key(key), self._sized(None, encode_cbor(value, stored=True)))]
         keys = self._several("put", key)
         return [
-            (one, self._sized(one, encode_cbor(item)))
+            (one, self._sized(one, encode_cbor(item, stored=True)))
             for one, item in zip(keys, key.values(), strict=True)
             if item is not UNDEFINED
         ]
