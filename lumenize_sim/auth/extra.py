@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from lumenize_sim.errors import UsageError
 
 __all__ = ["MissingExtraError"]
@@ -11,10 +13,13 @@ class MissingExtraError(UsageError, ImportError):
     """A library is not installed that an optional part of this package stands on."""
 
 
-try:
-    import cryptography  # noqa: F401  # asked for here, so that one place says what is missing
-    import jwt  # noqa: F401
-except ImportError as error:
-    raise MissingExtraError(
-        f"lumenize_sim.auth needs PyJWT and cryptography ({error}): install lumenize-sim[auth]"
-    ) from None
+def _missing(name: str) -> bool:
+    try:
+        return find_spec(name) is None
+    except ValueError:  # a module that was taken out of sys.modules by hand
+        return True
+
+
+_absent = [name for name in ("jwt", "cryptography") if _missing(name)]
+if _absent:
+    raise MissingExtraError(f"lumenize_sim.auth needs {' and '.join(_absent)}: install lumenize-sim[auth]")

@@ -39,7 +39,8 @@ def _bytes(body: _Body) -> bytes | None:
 
 def _headers(fields: _Fields) -> httpx.Headers:
     # A copy in every case: a request that was sent does not change with its sender's headers.
-    return httpx.Headers(fields if fields is None or isinstance(fields, (httpx.Headers, Mapping)) else list(fields))
+    given: Any = fields if fields is None or isinstance(fields, (httpx.Headers, Mapping)) else list(fields)
+    return httpx.Headers(given)
 
 
 class Request(httpx.Request):
