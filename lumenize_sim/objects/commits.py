@@ -60,9 +60,7 @@ class Commits:
         if incarnation.store.dirty:
             self._commit(effects)
         elif effects:
-            snapshot = self.gate.snapshot()
-            for effect, _ in effects:
-                self._leave(effect, snapshot)
+            self._leave_all(effects, self.gate.snapshot())
         if incarnation.owner.dead:
             return False
         if self._asked:
@@ -83,8 +81,7 @@ class Commits:
             machine.reset(reset_error(str(error), overloaded=getattr(error, "overloaded", False)), kind="constraint")
             return
         if number is None:
-            for effect, _ in effects:
-                self._leave(effect, before)
+            self._leave_all(effects, before)
             return
         flush = store.next_flush()
         after_us = self._flush_after_us(flush) if flush is not None else 0
@@ -95,8 +92,7 @@ class Commits:
             after_us = ledger.committed(store.alarm_ms, after_us)
         if after_us is None:
             self._durable(number)
-            for effect, _ in effects:
-                self._leave(effect, before)
+            self._leave_all(effects, before)
             return
         if confirmed:
             if gate.snapshot() != number:
@@ -159,6 +155,14 @@ class Commits:
                 self._try_again(label, number, lost - 1, after_us)
 
         host.post_flush(f"{label}/lost{lost}", again, 0)
+
+    def _leave_all(self, effects: list[tuple[Effect, bool]], after: int) -> None:
+        if after:
+            for effect, _ in effects:
+                self._leave(effect, after)
+        else:
+            for effect, _ in effects:
+                effect()  # nothing is under way: the gate would say so for each
 
     def _leave(self, effect: Effect, after: int) -> None:
         host = self._incarnation.machine.host

@@ -296,11 +296,12 @@ class ObjectMachine:
             following.append(granted)
         if self.host.faulty and not incarnation.stale and self._go_wrong(incarnation):
             return False
-        if not following:
+        if following:
+            self.begin(following.pop(0))
+            return True
+        if not incarnation.inflight:
             self.rested(incarnation)
-            return False
-        self.begin(following.pop(0))
-        return True
+        return False
 
     def rested(self, incarnation: Incarnation) -> None:
         """A turn or a flush of ``incarnation`` is over, and no turn follows at once."""
