@@ -21,7 +21,8 @@ CODE_UPDATED: Final = "Durable Object reset because its code was updated."
 NO_LONGER_ACTIVE: Final = (
     "Connection closed: this Durable Object instance is no longer active. Reconnect or retry the request."
 )
-FLUSH_FAILED: Final = "Internal error in Durable Object storage write caused object to be reset."
+#: The platform's reference is opaque and new each time; this one is the same in every replay (LC-42, OG-10).
+FLUSH_FAILED: Final = "Internal error in Durable Object storage write caused object to be reset; reference = simulated"
 CPU_LIMIT: Final = "Durable Object exceeded its CPU time limit and was reset."
 MEMORY_LIMIT: Final = "Durable Object's isolate exceeded its memory limit and was reset."
 

@@ -388,6 +388,11 @@ class Incarnation:
             self._sections = Sections(self)
         return self._sections
 
+    def look_for_hang(self) -> None:
+        """See `Sections.look_for_hang`."""
+        if self._sections is not None:
+            self._sections.look_for_hang()
+
     def next_section(self) -> int:
         """A number for a label, no two alike in this incarnation."""
         number = self._sections_begun

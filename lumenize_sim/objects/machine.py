@@ -301,6 +301,8 @@ class ObjectMachine:
             return True
         if not incarnation.inflight:
             self.rested(incarnation)
+        if self.options.hung_sections_break:
+            incarnation.look_for_hang()
         return False
 
     def rested(self, incarnation: Incarnation) -> None:

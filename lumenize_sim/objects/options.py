@@ -127,6 +127,8 @@ class MachineOptions:
             result (OG-8 says it does not; undocumented).  May be explored.
         reset_on_throw: an uncaught exception resets the instance (LC-30 says it does not; documentation says that
             it may).  May be explored.
+        hung_sections_break: a critical section that awaits what can never come breaks its instance at once, with an
+            error of its own, instead of after 30 s (IG-24: where the runtime notices).  May be explored.
         flush_survives_reset: a commit whose flush was under way becomes durable although its instance is lost (LC-33:
             it may).  May be explored.
         deploy_grace_s: seconds for which what is in flight may go on beside the new version, as long as it leaves
@@ -176,6 +178,7 @@ class MachineOptions:
     max_section_depth: int | None = attrs.field(default=per_runtime(64, None))
     rpc_errors_wait: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     reset_on_throw: bool | Explored = attrs.field(default=False, metadata=open_to(True))
+    hung_sections_break: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     flush_survives_reset: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     deploy_grace_s: float | Explored = attrs.field(default=30.0, metadata=open_to(0.0))
     alarm_scheduler: Literal["service", "in-process"] = attrs.field(

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Final, Generic, TypeVar
 
 from lumenize_sim.errors import SimulatorError
+from lumenize_sim.objects.refusal import Error
 
 __all__ = ["LOCK_CANCELED_MESSAGE", "LOCK_TIMEOUT_MESSAGE", "LOCK_TIMEOUT_S", "OutputGate"]
 
@@ -134,6 +135,14 @@ class OutputGate(Generic[T]):
         if self._failed is None or commit < self._failed:
             self._failed = commit
         return self._take([after for after in self._held if after >= commit])
+
+    def cancel(self, commit: int) -> list[T]:
+        """The flush of ``commit`` was called off before it had ended: that counts as a failure (OG-4).
+
+        Returns, Raises:
+            As `fail`.
+        """
+        return self.fail(commit, Error(LOCK_CANCELED_MESSAGE))
 
     def _take(self, commits: list[int]) -> list[T]:
         if not commits:

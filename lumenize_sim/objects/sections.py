@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import outcome
 
@@ -23,17 +23,25 @@ from lumenize_sim.objects.strand import Strand, strand_var
 if TYPE_CHECKING:
     from lumenize_sim.objects.incarnation import Incarnation
 
-__all__ = ["Sections"]
+__all__ = ["HUNG", "Sections"]
+
+#: Of a section that awaits what can never come, where the runtime notices (IG-24).
+HUNG: Final = (
+    "A critical section within this Durable Object awaited a Promise that apparently will never complete. "
+    "This could happen in particular if a critical section awaits a task that was initiated outside of the critical "
+    "section. Since a critical section blocks all other tasks from completing, this leads to deadlock."
+)
 
 
 class Sections:
     """See the module.  Made with the first section of an incarnation."""
 
-    __slots__ = ("_incarnation", "_timers")
+    __slots__ = ("_incarnation", "_running")
 
     def __init__(self, incarnation: Incarnation) -> None:
         self._incarnation = incarnation
-        self._timers: dict[str, TimerHandle] = {}
+        # By label, in the order in which they began: the time that is watched, and the gate.
+        self._running: dict[str, tuple[TimerHandle, Gate[Arrival]]] = {}
 
     def block(self, callback: Callable[[], Any], *, resets: bool = True) -> Pending[Any]:
         """Nothing else is delivered until ``callback`` has ended.  Not a checkpoint.
@@ -48,6 +56,8 @@ class Sections:
         incarnation = self._incarnation
         machine = incarnation.machine
         strand = strand_var.get()
+        if strand is not None and strand.owner is not incarnation.owner:
+            strand = None  # called from outside: by a driver, who looks into the instance
         parent: Gate[Arrival] = (incarnation.gate if strand is None else strand.section).live()
         label = f"{machine.name}!section{incarnation.number}#{incarnation.next_section()}"
         pending: Pending[Any] = Pending(label)
@@ -55,13 +65,13 @@ class Sections:
         arrival = Arrival("section", label, None, lambda _: None)
         arrival.home = incarnation
         section, granted = parent.enter(arrival)
-        assert not granted, "the calling turn holds the lock (IG-19)"
         arrival.gate = section
+        if granted:  # by no turn of this object, which would hold the lock (IG-19)
+            machine.host.post(label, lambda: None if incarnation.dead else machine.begin(arrival))
 
         def run(_: Incarnation) -> None:
-            self._timers[label] = machine.host.post_at(
-                f"{label}/timeout", timed_out, machine.host.now_us() + SECTION_TIMEOUT_S * 1_000_000
-            )
+            due_us = machine.host.now_us() + SECTION_TIMEOUT_S * 1_000_000
+            self._running[label] = machine.host.post_at(f"{label}/timeout", timed_out, due_us), section
             inner = context.copy()
             inner.run(strand_var.set, Strand(incarnation.owner, label, section))
             incarnation.isolate.take_turn(inner, callback, (), ended)
@@ -72,7 +82,7 @@ class Sections:
         def ended(result: Outcome) -> None:
             if incarnation.dead:
                 return
-            self._timers.pop(label).cancel()
+            self._running.pop(label)[0].cancel()
             if not machine.ended(incarnation, label, result):
                 return
             if type(result) is outcome.Error and resets:
@@ -107,8 +117,20 @@ class Sections:
 
         return self.block(body, resets=False)
 
+    def look_for_hang(self) -> None:
+        """A turn has ended: break the instance if its innermost section can never end (IG-24).
+
+        Nothing that was begun inside can still happen, and nothing else may.
+        """
+        incarnation = self._incarnation
+        for _, gate in self._running.values():
+            if gate.locks or gate.waiting:
+                return
+        if self._running and not incarnation.work.pending and not len(incarnation.timers):
+            incarnation.broken_by(reset_error(HUNG), "section")
+
     def drop(self) -> None:
         """The incarnation is dead: no time is watched any more."""
-        for timer in self._timers.values():
+        for timer, _ in self._running.values():
             timer.cancel()
-        self._timers.clear()
+        self._running.clear()

@@ -16,7 +16,10 @@ from tests.conformance.program import ISOLATE
 GROUP = "10.3 Output gate and durability"
 test: Callable[..., Any] = partial(lt, group=GROUP)
 
-FLUSH_FAILED = "Error: Internal error in Durable Object storage write caused object to be reset. [durableObjectReset]"
+FLUSH_FAILED = (
+    "Error: Internal error in Durable Object storage write caused object to be reset; reference = simulated "
+    "[durableObjectReset]"
+)
 FLUSH_TIMEOUT = (
     "Error: Durable Object storage operation exceeded timeout which caused object to be reset. "
     "[overloaded durableObjectReset]"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from lumenize_sim import DurableObject, LumenizeWorker, World, gather
+from lumenize_sim import DurableObject, LumenizeWorker, MachineOptions, World, WorldOptions, gather
 from lumenize_sim.objects.pending import Pending
 
 
@@ -809,3 +809,110 @@ def test_a_transaction_past_thirty_seconds_resets(passes: Any) -> None:
         assert world.object("B", "b").incarnations == 2
 
     passes(drive, B=Bank, REMOTE=Remote)
+
+
+# ------------------------------------------------------------------------------------------- odd sections
+
+
+class Odd(DurableObject):
+    """Sections in places where one does not expect them."""
+
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self.log: list[str] = []
+
+    def seen(self) -> list[str]:
+        return self.log
+
+    async def never(self) -> None:
+        await self.ctx.block_concurrency_while(trio.Event().wait)
+
+    async def long(self) -> str:
+        async def section() -> str:
+            await trio.sleep(1)
+            await self.env.REMOTE.ping()
+            await self.ctx.block_concurrency_while(lambda: trio.sleep(1))  # noqa: ASYNC105  # the section awaits it
+            return "done"
+
+        return await self.ctx.block_concurrency_while(section)
+
+    async def outer_timer(self) -> None:
+        rung = trio.Event()
+        self.ctx.set_timeout(rung.set, 1)
+        await self.ctx.block_concurrency_while(rung.wait)
+
+    async def in_transaction(self, fails: bool) -> str:
+        async def section() -> None:
+            self.log.append("section")
+            await self.env.REMOTE.ping()
+            self.ctx.storage.kv.put("inner", 1)
+            self.log.append("section ends")
+
+        async def body(txn: Any) -> str:
+            await txn.put("outer", 1)
+            pending = self.ctx.block_concurrency_while(section)
+            self.log.append("body")
+            await pending
+            self.log.append("body ends")
+            if fails:
+                raise ValueError("after the section")
+            return "kept"
+
+        return await self.ctx.storage.transaction(body)
+
+    def stored(self) -> list[Any]:
+        self.log.append("stored")
+        return [self.ctx.storage.kv.get("outer"), self.ctx.storage.kv.get("inner")]
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_section_that_awaits_what_cannot_come(passes: Any, breaks: bool) -> None:
+    """IG-24: after thirty seconds, or at once where the runtime notices; a timer outside is no such case."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.O.get_by_name("o")
+        assert await stub.long() == "done"
+        began = world.now()
+        [error] = map(error_of, await outcomes(stub.never()))
+        assert ("apparently will never complete" in str(error), world.now() - began < 1) == (breaks, breaks)
+        assert getattr(error, "durable_object_reset", False)
+        began = world.now()
+        [error] = map(error_of, await outcomes(world.env.O.get_by_name("o").outer_timer()))
+        assert ("waited for too long" in str(error), world.now() - began) == (True, 30)
+
+    options = WorldOptions(objects=MachineOptions(hung_sections_break=breaks))
+    passes(drive, options=options, O=Odd, REMOTE=Remote)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_section_inside_a_transaction_belongs_to_it(passes: Any, fails: bool) -> None:
+    """IG-23, IG-27, IG-30, OG-28: it blocks the rest of the transaction, and is rolled back with it."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.O.get_by_name("o")
+        transaction, stored = stub.in_transaction(fails), stub.stored()
+        [ended] = await outcomes(transaction)
+        assert isinstance(getattr(ended, "error", None), ValueError) == fails
+        assert await stored == ([None, None] if fails else [1, 1])
+        assert await stub.seen() == ["body", "section", "section ends", "body ends", "stored"]
+
+    passes(drive, O=Odd, REMOTE=Remote)
+
+
+def test_a_driver_may_begin_a_section_from_outside(passes: Any) -> None:
+    """IG-19: no turn of the object has the lock then."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.O.get_by_name("o")
+        await stub.seen()
+        instance = world.object("O", "o").instance
+
+        async def section() -> str:
+            instance.log.append("section")
+            return "from outside"
+
+        pending = instance.ctx.block_concurrency_while(section)
+        assert await stub.seen() == ["section"]
+        assert pending.done
+
+    passes(drive, O=Odd)

@@ -12,7 +12,7 @@ from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.objects import Pending, Request, Response, WebSocketPair
 from lumenize_sim.objects.options import MachineOptions
 
-FLUSH_ERROR = "Internal error in Durable Object storage write caused object to be reset."
+FLUSH_ERROR = "Internal error in Durable Object storage write caused object to be reset; reference = simulated"
 
 
 def flags(error: BaseException) -> set[str]:

@@ -637,3 +637,18 @@ def test_the_id_is_that_of_the_stub_whose_event_built_the_instance(passes: Any) 
         assert await namespace.get_by_name("").own_name() == ""
 
     passes(drive, D=Old)
+
+
+def test_a_name_and_its_id_are_one_object_and_any_id_may_be_called(passes: Any) -> None:
+    """LC-2, LC-6, LC-7, LC-8, LC-9: there is no way to ask whether it exists; untouched storage is empty."""
+
+    async def drive(world: World) -> None:
+        namespace = world.env.D
+        await namespace.get_by_name("d").remember("x")
+        assert await namespace.get(namespace.id_from_name("d")).recall() == ["x", "x"]
+        unique = namespace.new_unique_id(jurisdiction="eu")
+        assert (len(str(unique)), unique.name, unique.equals(namespace.new_unique_id())) == (64, None, False)
+        assert await namespace.jurisdiction("eu").get(unique, location_hint="weur").recall() == [None, None]
+        assert [view for view in dir(namespace) if "exist" in view] == []
+
+    passes(drive, D=Old)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumenize_sim.errors import SimulatorError
+from lumenize_sim.errors import AppError, SimulatorError
 from lumenize_sim.objects.output_gate import OutputGate
 
 
@@ -137,6 +137,17 @@ def test_locking_the_same_commit_again_does_nothing() -> None:
     gate.lock(3)
     assert gate.snapshot() == 3
     assert repr(gate) == "<OutputGate locked=3 durable=0 held=0>"
+
+
+def test_a_flush_that_is_called_off_counts_as_failed() -> None:
+    """OG-4."""
+    gate: OutputGate[str] = OutputGate()
+    gate.lock(1)
+    assert not gate.emit("reply", gate.snapshot())
+    assert gate.cancel(1) == ["reply"]
+    assert str(gate.broken) == "output lock was canceled before completion"
+    with pytest.raises(AppError, match="output lock was canceled"):
+        issue(gate, "another")
 
 
 def test_misuse_is_named() -> None:
