@@ -86,7 +86,7 @@ class Calls:
 class _WorkerSeat(FreeSeat):
     """Where one invocation runs (`InvocationSeat`)."""
 
-    def ended(self, label: str, result: Outcome) -> None:
+    def handled(self, label: str, result: Outcome) -> None:
         """Nothing is traced."""
 
     def unhandled(self, error: BaseException) -> None:

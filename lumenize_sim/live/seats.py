@@ -152,8 +152,8 @@ class FreeSeat(UngatedSeat):
         if not self.owner.dead:
             self.owner.dead = True
             self.timers.drop()
-            if self.held:
-                self.dispose_held()
+            if self.held or self.asked:
+                self.ended()
             for socket in list(self.sockets):
                 socket.cut()
             if self._tasks:

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import outcome
 
 from lumenize_sim.objects.host import Host, TimerHandle
+from lumenize_sim.objects.http import answered
 from lumenize_sim.objects.isolate import PythonIsolate
 from lumenize_sim.objects.namespace import Env
 from lumenize_sim.objects.options import MachineOptions
@@ -51,7 +52,7 @@ class InvocationSeat(Protocol):
         """Ctrl-C, or a turn broken off, reached the Worker's code."""
         ...
 
-    def ended(self, label: str, result: Outcome) -> None:
+    def handled(self, label: str, result: Outcome) -> None:
         """The method has ended; its answer is about to leave."""
         ...
 
@@ -79,7 +80,10 @@ class Invocation:
         options: what platforms do differently.
     """
 
-    __slots__ = ("_by_fetch", "_cls", "_held", "_isolate", "_kept", "_label", "_limit", "_options", "_reply", "_seat")
+    __slots__ = (
+        "_answered", "_by_fetch", "_cls", "_held", "_isolate", "_kept", "_label", "_limit", "_options", "_reply",
+        "_seat",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -99,6 +103,7 @@ class Invocation:
         self._reply = reply
         self._options = options
         self._by_fetch = False
+        self._answered = False
         self._kept = 1  # the response, and everything given to wait_until
         self._held = 0  # open web sockets
         self._limit: TimerHandle | None = None
@@ -135,10 +140,23 @@ class Invocation:
 
     def _done(self, result: Outcome) -> None:
         seat = self._seat
-        seat.ended(self._label, result)
+        seat.handled(self._label, result)
         if type(result) is outcome.Error:
             result = outcome.Error(across(result.error, enhanced=seat.enhanced))
+        elif self._by_fetch:
+            result = answered(result)
         self._reply(result)
+        if not self._answered:
+            self._response_over()
+
+    def caller_gone(self) -> None:
+        """Nobody waits for the response: what is pending ends, unless `wait_until` was given something (RPC-22)."""
+        if not self._answered:
+            self._response_over()
+
+    def _response_over(self) -> None:
+        seat = self._seat
+        self._answered = True
         self._kept -= 1
         seat.lonely = self._maybe_finish
         if self._kept:

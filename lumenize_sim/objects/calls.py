@@ -37,6 +37,9 @@ class Caller(Protocol):
     @property
     def held(self) -> dict[Any, None]: ...
     @property
+    def subrequest_limit(self) -> int | None: ...
+    def spend(self) -> Exception | None: ...
+    @property
     def enhanced(self) -> bool: ...
     def wait_for(
         self, label: str, pending: Pending[Any] | None = None
@@ -93,6 +96,10 @@ class Call(ABC):
 
     def held_back(self, *, for_ever: bool) -> None:  # noqa: B027  # a host whose gates never hold needs none
         """The caller's output gate holds it, or it will never leave: only the session opens (RPC-14a)."""
+
+    def caller_gone(self) -> None:
+        """Its caller has ended while a Worker ran it: nobody waits for the answer (RPC-22)."""
+        raise NotImplementedError
 
     @abstractmethod
     def callee(self) -> Any:
@@ -279,6 +286,10 @@ class CallDispatcher(ABC):
         caller = self._caller
         name = self._name_of(target)
         label = f"{caller.name}>{name}#{caller.next_call(name)}"
+        if caller.subrequest_limit is not None:
+            spent = caller.spend()
+            if spent is not None:
+                return RpcPromise.failed(spent)
         params = None
         if args and not SCALARS.issuperset(map(type, args)):
             parcel = Parcel(caller)
@@ -302,6 +313,9 @@ class CallDispatcher(ABC):
         caller = self._caller
         name = self._name_of(target)
         label = f"{caller.name}>{name}#{caller.next_call(name)}"
+        spent = caller.spend()
+        if spent is not None:
+            return Pending.failed(spent)
         pending: Pending[Any]
         pending, arrived = caller.wait_for(label)
         caller.emit_fetch(self._make(target, name, label, "fetch", (request,), None, arrived))

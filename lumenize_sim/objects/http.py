@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
+import outcome
 
 from lumenize_sim.clone import RangeError
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.websocket import WebSocket
 
-__all__ = ["Headers", "Request", "Response", "crossing"]
+__all__ = ["Headers", "Request", "Response", "answered", "crossing"]
 
 #: Header fields: names without case, repeated fields kept apart (``get_list``).
 Headers = httpx.Headers
@@ -159,6 +160,15 @@ def _twin(message: _M) -> _M:
     twin.__dict__.update(message.__dict__)
     twin.headers = httpx.Headers(message.headers)
     return twin
+
+
+def answered(result: outcome.Value[Any]) -> outcome.Value[Any] | outcome.Error:
+    """What a ``fetch`` handler has returned, or the error where that is no response (RPC-20)."""
+    if isinstance(result.value, httpx.Response):
+        return result
+    error: Any = TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.")
+    error.remote = True
+    return outcome.Error(error)
 
 
 def crossing(value: Any) -> Request | Response | None:

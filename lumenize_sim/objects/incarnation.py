@@ -93,6 +93,7 @@ class Incarnation:
         store: its storage.
         inflight: replies owed to callers, in order of arrival.
         handling: handlers that have begun and not ended.
+        invoked: how many handlers have begun.
         following: turns that own the lock already: continuations of sections, and what the gate granted.
         unended: who hears how a handler ended, until the end is durable.
         read_sockets: whose frames have begun their first turn in this one: the record, and what it was (WS-11).
@@ -103,7 +104,6 @@ class Incarnation:
 
     __slots__ = (
         "_base",
-        "_calls",
         "_sections",
         "_sections_begun",
         "clock",
@@ -113,6 +113,7 @@ class Incarnation:
         "gate",
         "handling",
         "inflight",
+        "invoked",
         "isolate",
         "machine",
         "number",
@@ -150,7 +151,7 @@ class Incarnation:
         )
         self._base = copy_context()
         self._base.run(home_var.set, machine.frames)
-        self._calls = 0
+        self.invoked = 0
         self._sections: Sections | None = None
         self._sections_begun = 0
 
@@ -288,8 +289,8 @@ class Incarnation:
         instance died; where it answers with an effect, that effect is the end, and death
         before it leaves is still told.
         """
-        key = self._calls
-        self._calls += 1
+        key = self.invoked
+        self.invoked += 1
         if reply is not None:
             self.inflight[key] = reply
         if ended is not None:
@@ -469,8 +470,9 @@ class Incarnation:
             if abandon is not None:
                 abandon()  # RPC-14a: a call of the last turn never leaves, and its session opens
         self.owner.dead = True
-        if self.owner.seat is not None and self.owner.seat.held:
-            self.owner.seat.dispose_held()
+        seat = self.owner.seat
+        if seat is not None and (seat.held or seat.asked):
+            seat.ended()
         self.timers.drop()
         if self._sections is not None:
             self._sections.drop()

@@ -29,6 +29,7 @@ from lumenize_sim.objects.ending import ENDINGS, Ending
 from lumenize_sim.objects.frames import Frames
 from lumenize_sim.objects.hibernation import HibernationRegistry
 from lumenize_sim.objects.host import Host, ObjectHost
+from lumenize_sim.objects.http import answered
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.incarnation import Incarnation, Reply
 from lumenize_sim.objects.isolate import InstanceGone
@@ -60,7 +61,7 @@ class _LateGenerator:
 
 
 class _ByFetch:
-    """The reply to a stub's ``fetch``: a reset is ``remote`` as well there (LC-45 a)."""
+    """The reply to a stub's ``fetch``: a response and nothing else; a reset is ``remote`` as well there (LC-45 a)."""
 
     __slots__ = ("reply",)
 
@@ -68,7 +69,9 @@ class _ByFetch:
         self.reply = reply
 
     def __call__(self, result: Outcome) -> None:
-        if type(result) is outcome.Error and getattr(result.error, "durable_object_reset", False):
+        if type(result) is not outcome.Error:
+            result = answered(result)
+        elif getattr(result.error, "durable_object_reset", False):
             result.error.remote = True  # type: ignore[attr-defined]  # the platform sets it on any error object
         self.reply(result)
 

@@ -123,6 +123,12 @@ def _rich(error: BaseException) -> BaseException:
         copy = structured_clone(error)
     except Exception:
         return _plain(error)  # a cause that cannot cross takes nothing else along
+    named = vars(error).get("name")
+    if isinstance(named, str) and not isinstance(error, RemoteError):
+        renamed = RemoteError(str(error), name=named)
+        renamed.__cause__ = copy.__cause__
+        vars(renamed).update({k: v for k, v in vars(copy).items() if k[:1] != "_" and k not in ("name", "stack")})
+        copy = renamed
     if isinstance(copy, RemoteError):
         copy.stack = None  # the callee's stack does not survive
         if copy.name == "Error" and error_name(error) == "Error":

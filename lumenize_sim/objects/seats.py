@@ -20,6 +20,7 @@ from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.incarnation import Incarnation
 from lumenize_sim.objects.isolate import InstanceGone, PythonIsolate
 from lumenize_sim.objects.pending import Outcome, Pending
+from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import across
 from lumenize_sim.objects.rpc_stub import Export, RpcStub
 from lumenize_sim.objects.rpc_target import RpcTarget
@@ -52,7 +53,55 @@ class Turns(Protocol):
     def admit(self, task: Any) -> None: ...
 
 
-class UngatedSeat(ABC):
+class _Budget:
+    """What seats have in common: stubs that they hold, Workers that they wait for, subrequests.
+
+    Attributes:
+        held: stubs that it holds; they are disposed of when it ends (RPC-18).
+        asked: calls of Workers that have not been answered; they are told when it ends (RPC-22).  Made with the first.
+        depth: how many Workers have called one another to get here (RPC-28).
+        subrequest_limit: calls and fetches that it may make; ``None`` for any number (RPC-26).
+    """
+
+    depth = 0
+    subrequest_limit: int | None = None
+    _spent = 0
+    _spent_in = 0
+
+    def __init__(self) -> None:
+        self.held: dict[RpcStub, None] = {}
+        self.asked: dict[Call, None] | None = None
+
+    def _event(self) -> int:
+        """The number of the event that renewed the budget last."""
+        return 0
+
+    def spend(self) -> Error | None:
+        """One subrequest more; the error, once there are too many."""
+        if self.subrequest_limit is None:
+            return None
+        event = self._event()
+        if event != self._spent_in:
+            self._spent_in, self._spent = event, 0
+        self._spent += 1
+        return Error("Too many subrequests.") if self._spent > self.subrequest_limit else None
+
+    def asks(self, call: Call) -> None:
+        """It waits for a Worker."""
+        if self.asked is None:
+            self.asked = {}
+        self.asked[call] = None
+
+    def ended(self) -> None:
+        """Nothing of it runs again: its stubs are free, and Workers that it waits for hear that nobody does."""
+        for stub in list(self.held):
+            stub.dispose()
+        asked, self.asked = self.asked, None
+        for call in asked or ():
+            call.caller_gone()
+
+
+class UngatedSeat(_Budget, ABC):
     """An owner without gates: a client, a Worker's invocation, a driver.  Also the actor at which its events arrive.
 
     Args:
@@ -65,7 +114,6 @@ class UngatedSeat(ABC):
         timers: its timers.
         dispatcher: sends its calls, once it has made one.
         enhanced: what errors keep when they cross (RPC-19).
-        held: stubs that it holds; they are disposed of when it ends (RPC-18).
         sessions: how many sessions are open because of it (RPC-14b).
         lonely: is told when none is open any more.
         connections: those of its fetches (RPC-27).
@@ -74,9 +122,9 @@ class UngatedSeat(ABC):
     dispatcher: CallDispatcher
 
     def __init__(self, name: str, turns: Turns, base: Context, *, enhanced: bool = False) -> None:
+        super().__init__()
         self.name = name
         self.enhanced = enhanced
-        self.held: dict[RpcStub, None] = {}
         self.sessions = 0
         self.lonely: Callable[[], None] | None = None
         self.connections: Connections = Connections(None)
@@ -228,7 +276,7 @@ class UngatedSeat(ABC):
 
     # -- what it lets others call ----------------------------------------------------------
 
-    def section(self) -> None:  # noqa: B027  # owners with gates have another seat
+    def section(self) -> None:  # owners with gates have another seat
         """There are no gates."""
 
     def opened(self) -> None:
@@ -275,25 +323,20 @@ class UngatedSeat(ABC):
         self._turns.begin_turn(self.owner)
         self._isolate.take_turn(self.context(label), function, (), done)
 
-    def dispose_held(self) -> None:
-        """It has ended: nobody uses its stubs any more (RPC-18)."""
-        for stub in list(self.held):
-            stub.dispose()
 
-
-class GatedSeat:
+class GatedSeat(_Budget):
     """An incarnation's seat: everything goes through its machine.
 
     Attributes:
         dispatcher: sends its calls.
-        held: stubs that it holds; they are disposed of when it ends (RPC-18).
     """
 
     dispatcher: CallDispatcher
 
     def __init__(self, incarnation: Incarnation) -> None:
+        super().__init__()
         self.incarnation = incarnation
-        self.held: dict[RpcStub, None] = {}
+        self.subrequest_limit = incarnation.machine.options.subrequest_limit
         self._connections: Connections | None = None
         self.name = incarnation.machine.name
         self.owner = incarnation.owner
@@ -309,6 +352,9 @@ class GatedSeat:
     def enhanced(self) -> bool:
         """What errors keep when they cross (RPC-19)."""
         return self.incarnation.machine.enhanced
+
+    def _event(self) -> int:
+        return self.incarnation.invoked
 
     @property
     def connections(self) -> Connections:
@@ -403,11 +449,6 @@ class GatedSeat:
             reply(outcome.Error(machine.fallen(error)))
 
         self.incarnation.arrive(Arrival("call", label, section.live(), run, fail, cause))
-
-    def dispose_held(self) -> None:
-        """It has ended: nobody uses its stubs any more (RPC-18)."""
-        for stub in list(self.held):
-            stub.dispose()
 
 
 class _Departure:

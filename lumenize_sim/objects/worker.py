@@ -7,8 +7,9 @@ from typing import Any
 
 import attrs
 
-from lumenize_sim.objects.host import Host
+from lumenize_sim.objects.host import Host, TimerHandle
 from lumenize_sim.objects.http import Request, Response
+from lumenize_sim.objects.isolate import is_awaitable
 from lumenize_sim.objects.outgoing import fetch
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.strand import Owner
@@ -43,9 +44,28 @@ class WorkerContext:
         """An HTTP request to the outside, or one for a URL with ``method``, ``headers``, ``body``.  Acts at once."""
         return fetch(self.host, self.owner, request, options)
 
-    def set_timeout(self, callback: Callable[[], Any], delay_s: float = 0.0) -> Any:
-        """Run ``callback`` after ``delay_s``, unless the invocation has ended; the handle has ``cancel()`` (TM-3)."""
-        return self.host.set_timer(self.owner, delay_s, callback)
+    def set_timeout(self, callback: Callable[[], Any], delay_s: float = 0.0) -> TimerHandle:
+        """Run ``callback``, sync or async, after ``delay_s``, unless the invocation has ended (TM-3, RPC-24).
+
+        Returns:
+            A handle with ``cancel()``; `clear_timeout` does the same.
+        """
+
+        def run() -> None:
+            result = callback()
+            if is_awaitable(result):
+                self.owner.spawn(_await, result)
+
+        return self.host.set_timer(self.owner, delay_s, run)
+
+    def clear_timeout(self, timer: TimerHandle | None) -> None:
+        """Call a timer off.  ``None``, and one that has run or was called off, change nothing."""
+        if timer is not None:
+            timer.cancel()
+
+
+async def _await(awaitable: Awaitable[Any]) -> None:
+    await awaitable
 
 
 class WorkerEntrypoint:

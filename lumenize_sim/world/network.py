@@ -8,7 +8,7 @@ before or after the callee ran (LC-43).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import outcome
 
@@ -18,16 +18,29 @@ from lumenize_sim.kernel.kernel import Link
 from lumenize_sim.mesh.envelope import Envelope, Failure, Result
 from lumenize_sim.objects.calls import Call, CallDispatcher
 from lumenize_sim.objects.namespace import Stub
+from lumenize_sim.objects.parcel import Parcel, pack
 from lumenize_sim.objects.pending import Outcome
+from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import disconnected
 from lumenize_sim.objects.rpc_stub import Path, RpcPromise, RpcStub
+from lumenize_sim.objects.rpc_target import is_retryable
 from lumenize_sim.world.host import app_line
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.machine import ObjectMachine
     from lumenize_sim.world.world import World
 
-__all__ = ["CallNetwork", "SimCall", "SimDispatcher"]
+__all__ = ["MAX_ATTEMPTS", "TOO_DEEP", "CallNetwork", "SimCall", "SimDispatcher"]
+
+
+#: What a Worker hears that was reached through too many others (RPC-28).
+TOO_DEEP: Final = "Subrequest depth limit exceeded. This request recursed through Workers too many times."
+
+
+#: Automatic retries: attempts in all, the first pause, and how late one may begin (RPC-5).
+MAX_ATTEMPTS: Final = 5
+_RETRY_US: Final = 50_000
+_RETRY_WITHIN_US: Final = 10_000_000
 
 
 class SimDispatcher(CallDispatcher):
@@ -66,6 +79,9 @@ class SimCall(Call):
         name: the actor behind the target.
         by: who answers, for the trace, where it is not the callee.
         lost: what the plan of faults says: 1 before, 2 after the callee ran.
+        attempts: how often it has left, with automatic retries (RPC-5).
+        first_us: when it left first.
+        spare: its arguments once more, where its method may run twice.
         behind: calls that go through its result, in order.
     """
 
@@ -75,6 +91,9 @@ class SimCall(Call):
     actor: Any = None
     by = ""
     lost = 0
+    attempts = 1
+    first_us = 0
+    spare: tuple[Any, ...] | None = None
     behind: Link | None = None
     _machine: ObjectMachine | None = None
 
@@ -92,6 +111,11 @@ class SimCall(Call):
         # A label of its own where it appears only because a planned fault has made flushes events.
         planned = not for_ever and not self.caller.actor.by_hand
         self.network.open_session(self, "session" if planned else "unsent")
+
+    def caller_gone(self) -> None:
+        """See `Call`."""
+        invocation = self.actor.invocation
+        self.actor.post_own(f"{self.label}/gone", invocation.caller_gone)
 
     def machine(self) -> ObjectMachine:
         """See `Call`."""
@@ -127,8 +151,14 @@ class SimCall(Call):
         if type(result) is outcome.Value and getattr(result.value, "web_socket", None) is not None:
             result = world.sockets.hand_over(result, self.actor)
         if self.lost and not self.by:
+            if self.spare is not None and network.try_again(self):
+                self.args, self.spare, self.lost = self.spare, None, 0
+                self.replied, self.sent, self._packed = False, None, None
+                return
             result = outcome.Error(disconnected())
         caller = self.caller
+        if caller.asked:
+            caller.asked.pop(self, None)
         label = f"{self.label}/r"
         cause = -1
         if world.tracing:
@@ -190,9 +220,12 @@ class CallNetwork:
         world = self.world
         caller = call.caller
         lost = world.plan.at("lost-call", caller.name, 3) if world.plan else 0
+        if lost or call.lost:
+            call.lost = lost
         if lost:
             world.fault_fired("lost-call", caller.name, lost)
-            call.lost = lost
+            if self._retries(call, lost):
+                return
             if lost == 1:
                 # The callee never hears of it: a record of its own would stand at a chance place in its order.
                 call.by = caller.name
@@ -220,10 +253,19 @@ class CallNetwork:
             call.actor = earlier.actor
             target, arrive = earlier.target, call.reach_result
         else:
+            depth, limit = caller.depth + 1, world.options.objects.recursion_limit
+            if limit is not None and depth > limit:
+                call.by = caller.name
+                call(outcome.Error(Error(TOO_DEEP)))
+                return
             event = world.workers.invocation(
                 target.binding, label, call.method, call.args, call, call.trace_cause, self.limit_us
             )
-            call.actor, call.name = event.actor, event.actor.name
+            seat: Any = event.actor
+            call.actor, call.name = seat, seat.name
+            seat.depth = depth
+            if caller is not world.driver:
+                caller.asks(call)
             self._post(target, call, event)
             return
         actor = call.actor
@@ -235,6 +277,40 @@ class CallNetwork:
 
         event = Event(label, actor, fire, receiver=_receiver(actor), delay_limit_us=self.limit_us)
         self._post(target, call, event)
+
+    def _retries(self, call: SimCall, lost: int) -> bool:
+        """Whether a call that is lost leaves again, instead of failing (RPC-5).
+
+        One that never reached its object does.  One that did is refused by it when it comes again, so its
+        caller sees the first error, unless the method is marked `retryable`: then it runs again.
+        """
+        if not self.world.options.objects.automatic_retries or type(call.target) is not Stub:
+            return False
+        if lost == 1:
+            return self.try_again(call)
+        args = call.args
+        if call.params is None and args is not None and is_retryable(call.machine().cls, str(call.method)):
+            call.spare = pack(args, Parcel(call.caller))  # the first run may change what it was given
+        return False
+
+    def try_again(self, call: SimCall) -> bool:
+        """Send a call once more, after a while.  False where it has been tried often or long enough."""
+        kernel, caller = self.world.kernel, call.caller
+        if call.attempts == 1:
+            call.first_us = kernel.now_us
+        due_us = kernel.now_us + _RETRY_US * 4 ** (call.attempts - 1)
+        if call.attempts == MAX_ATTEMPTS or due_us - call.first_us > _RETRY_WITHIN_US or caller.owner.dead:
+            return False
+        call.attempts += 1
+        label = f"{call.label}/retry#{call.attempts - 1}"
+
+        def fire() -> None:
+            self.world.deliver(caller.name, label, call.trace_cause)
+            if not caller.owner.dead:
+                self.transmit(call)
+
+        kernel.post_at(Event(label, caller.actor, fire, receiver=caller.receiver), due_us)
+        return True
 
     def open_session(self, call: SimCall, suffix: str) -> None:
         """A call has to wait at its caller; the object that it goes to wakes at once (RPC-14a)."""

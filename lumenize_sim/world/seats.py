@@ -183,8 +183,8 @@ class FreeSeat(UngatedSeat):
         self.housekeeping.drop()
         if self._frames is not None:
             self._frames.drop()
-        if self.held:
-            self.dispose_held()
+        if self.held or self.asked:
+            self.ended()
 
 
 class ObjectSeat(GatedSeat):

@@ -104,6 +104,9 @@ class Servers:
 
     def fetch(self, seat: Any, request: Request) -> Pending[Response]:
         """One request of the owner of ``seat``."""
+        spent = seat.spend()
+        if spent is not None:
+            return Pending.failed(spent)
         origin = _origin(request.url)
         server = self._by_origin.get(origin)
         label = f"{seat.name}>{origin}#{seat.next_call(origin)}"

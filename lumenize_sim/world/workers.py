@@ -41,7 +41,9 @@ class Workers:
         """An event that runs ``method`` on a fresh instance.  It races with nothing: its receiver is its own."""
         world = self._world
         seat = WorkerSeat(world, f"{binding}~{label}")
-        seat.connections = Connections(world.options.objects.connection_limit)
+        options = world.options.objects
+        seat.connections = Connections(options.connection_limit)
+        seat.subrequest_limit = options.subrequest_limit
         invocation = seat.invocation = Invocation(
             world.class_of(binding),
             world.host,
@@ -49,7 +51,7 @@ class Workers:
             world.env_for(seat),
             label,
             reply,
-            options=world.options.objects,
+            options=options,
         )
 
         def fire() -> None:
@@ -77,11 +79,15 @@ class WorkerSeat(FreeSeat):
         """Logged: the run goes on."""
         self.unhandled(error)
 
-    def ended(self, label: str, result: Outcome) -> None:
+    def handled(self, label: str, result: Outcome) -> None:
         """One line of the trace."""
         if self.world.tracing:
             data = error_data(result.error) if type(result) is outcome.Error else {"ok": True}
             self.world.record("end", self.name, label, data)
+
+    def failed(self, label: str, error: BaseException) -> None:
+        """Nobody hears of it but the log (LC-30)."""
+        self.unhandled(error)
 
     def unhandled(self, error: BaseException) -> None:
         """Logged: the run goes on."""

@@ -53,7 +53,7 @@ class Seat:
     def interrupt(self, error: BaseException) -> None:
         raise error
 
-    def ended(self, label: str, result: Outcome) -> None:
+    def handled(self, label: str, result: Outcome) -> None:
         self.heard.append("ended")
 
     def unhandled(self, error: BaseException) -> None:
