@@ -9,7 +9,7 @@ import apsw
 
 from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh.app import Mesh
-from lumenize_sim.objects.ids import DurableObjectId, id_from_string
+from lumenize_sim.objects.ids import DurableObjectId, id_from_name, id_from_string
 from lumenize_sim.objects.storage import Durable
 
 __all__ = ["Files"]
@@ -43,23 +43,30 @@ class Files:
         return Durable(path=str(folder / f"{object_id.hex}{_SUFFIX}"), alarm_ms=alarm_ms)
 
     def alarms(self, app: Mesh) -> Iterator[tuple[str, DurableObjectId, int]]:
-        """Alarms that are set in the files, ``(binding, id, epoch milliseconds)``.  Ids have no names here (LC-5)."""
+        """Alarms that are set in the files, ``(binding, id, epoch milliseconds)``.
+
+        An id has a name where that of the instance which set the alarm had one (LC-5).
+        """
         if self._folder is None:
             return
         for binding in app.bindings:
             for path in sorted((self._folder / binding).glob(f"*{_SUFFIX}")):
-                alarm_ms = _alarm_in(path)
-                if alarm_ms is not None:
-                    yield binding, id_from_string(binding, path.name.removesuffix(_SUFFIX)), alarm_ms
+                alarm_ms, name = _alarm_in(path)
+                if alarm_ms is None:
+                    continue
+                found = id_from_string(binding, path.name.removesuffix(_SUFFIX))
+                named = found if name is None else id_from_name(binding, name)
+                yield binding, named if named.hex == found.hex else found, alarm_ms
 
 
-def _alarm_in(path: Path) -> int | None:
+def _alarm_in(path: Path) -> tuple[int | None, str | None]:
     # Opened for writing: a database in WAL mode whose process was killed has to be recovered before it can be read.
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
         if db.execute("SELECT 1 FROM sqlite_schema WHERE name='_cf_METADATA'").get is None:
-            return None
+            return None, None
         alarm_ms: int | None = db.execute("SELECT value FROM _cf_METADATA WHERE key=1").get
-        return alarm_ms
+        name: str | None = db.execute("SELECT value FROM _cf_METADATA WHERE key=2").get
+        return alarm_ms, name
     finally:
         db.close()

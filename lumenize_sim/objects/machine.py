@@ -333,6 +333,7 @@ class ObjectMachine:
 
     def _wake_up(self) -> Incarnation | None:
         """Build the next incarnation; its constructor takes the first turn (IG-16)."""
+        self.durable.name = self.id.name
         incarnation = Incarnation(self, self.incarnations)
         self.incarnations += 1
         self.incarnation = incarnation

@@ -22,7 +22,7 @@ __all__ = ["FREE", "ITEMS", "PAID", "Bill", "BillLine", "Price", "PriceTable"]
 DAYS: Final = 30  #: of the month that the published examples reckon with
 GB: Final = 1_000_000_000  #: bytes (BL-9)
 
-#: What is billed: name to (words, how much of it a consumption holds).
+#: What is billed, in words.
 ITEMS: Final[dict[str, str]] = {
     "requests": "requests",
     "duration": "duration, GB-s",
@@ -135,6 +135,12 @@ class Bill:
         }
 
 
+def _known_items(table: Any, _: Any, prices: dict[str, Price]) -> None:
+    for item in prices:
+        if item not in ITEMS:
+            raise UsageError(f"price table {table.name!r} has a price for {item!r}; there is: {', '.join(ITEMS)}")
+
+
 @attrs.frozen(kw_only=True)
 class PriceTable:
     """Prices of one plan.
@@ -151,13 +157,7 @@ class PriceTable:
     date: str
     source: str
     minimum: float
-    prices: dict[str, Price] = attrs.field()
-
-    @prices.validator
-    def _known(self, _: Any, prices: dict[str, Price]) -> None:
-        for item in prices:
-            if item not in ITEMS:
-                raise UsageError(f"price table {self.name!r} has a price for {item!r}; there is: {', '.join(ITEMS)}")
+    prices: dict[str, Price] = attrs.field(validator=_known_items)
 
     def bill(self, used: Consumption | dict[str, float]) -> Bill:
         """The bill for what an account has used in a month, a consumption or amounts by item."""

@@ -194,6 +194,16 @@ class ObjectView:
                 raise UsageError(f"a read cannot take {one!r} s; use 0 or more, and 1e6 for one that never ends")
             self._world.object_host(self._machine).next_reads_us.append(round(one * 1_000_000))
 
+    def delay_next_alarm(self, seconds: float) -> None:
+        """The next alarm to fall due comes that much late (AL-11)."""
+        if not 0 <= seconds < 1e9:
+            raise UsageError(f"an alarm cannot be {seconds!r} s late; use 0 or more")
+        self._world.object_host(self._machine).alarms.next_late_us = round(seconds * 1_000_000)
+
+    def fail_next_scheduling(self) -> None:
+        """The alarm scheduler cannot be told of the next change: an earlier time resets the object (AL-8)."""
+        self._world.object_host(self._machine).alarms.fails_next = True
+
     def _must(self, done: bool, verb: str) -> None:
         if done:
             self._world.count_fault(verb)

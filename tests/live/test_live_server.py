@@ -343,6 +343,7 @@ async def test_alarms_survive_a_restart(tmp_path: Path) -> None:
     async with serve_app(APP, port=0, data=tmp_path) as server:
         machine = next(m for m in server.machines.by_key.values() if m.name.startswith("MEMO/"))
         await until(lambda: machine.incarnations == 1 and machine.durable.alarm_ms is None, "the alarm ran")
+        assert machine.id.name == "m"  # LC-5: kept with the alarm
         async with tab(server) as alice:
             assert await alice.ask("recall") == "alarm"
 

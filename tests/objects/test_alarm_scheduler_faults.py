@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 import trio
 
-from lumenize_sim import DurableObject, Faults, MachineOptions, Mesh, World, WorldOptions, replay, scenario, simulate
+from lumenize_sim import (
+    DurableObject,
+    Faults,
+    MachineOptions,
+    Mesh,
+    UsageError,
+    World,
+    WorldOptions,
+    replay,
+    scenario,
+    simulate,
+)
 from lumenize_sim.explore.run import census
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.objects import AlarmInfo, Pending
@@ -222,6 +233,32 @@ def test_a_new_time_survives_whatever_the_scheduler_hears(passes: Any) -> None:
             Bell.rung, Bell.built = [], []
             if (kind, nth) != ("failed-scheduler", 0):  # which resets the object: another test
                 passes(drive, plan=at(kind, nth, value), BELL=Bell)
+
+
+def test_a_driver_can_have_the_scheduler_fail_and_be_late() -> None:
+    """AL-8, AL-11: by hand, and on the tape."""
+
+    @scenario(Mesh(bindings={"BELL": Bell}))
+    async def by_hand(world: World) -> None:
+        _reset()
+        view = world.object("BELL", "b")
+        view.fail_next_scheduling()
+        await error_of(ring(world).set(5000))
+        assert view.alarm_ms is None
+        await ring(world).set(5000)
+        view.fail_next_scheduling()
+        await ring(world).set(20_000)
+        view.delay_next_alarm(4)
+        await world.advance(60)
+        # Late at the old time, in vain, and in time at the new one.
+        assert Bell.rung == [(20.0, 0, 20_000)]
+        with pytest.raises(UsageError, match="cannot be -1 s late"):
+            view.delay_next_alarm(-1)
+
+    for seed in (None, 1, 2, 3):
+        run = simulate(by_hand, seed=seed)
+        assert run.failure is None, run.outcome.message
+        assert replay(run.tape, scenario=by_hand).digest == run.digest
 
 
 # -- delivery ----------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Durable:
         image: the last durable database as SQLite serialises it; ``None`` is the empty one.
             While a store is open it may lag behind; `Store.close` and `Store.crash` bring it up to date.
         alarm_ms: the last durable alarm time, in epoch milliseconds.
+        name: of the id of the instance that has it open, or had; goes with the alarm (LC-5).
         path: a database file instead of images, in WAL mode with ``synchronous=FULL``.
         disk: the entries, on the legacy backend, which has no database.
         history: the states it has had, where they are kept (ST-30).
@@ -56,6 +57,7 @@ class Durable:
 
     image: bytes | None = None
     alarm_ms: int | None = None
+    name: str | None = None
     path: str | None = None
     disk: Disk | None = None
     history: History | None = None

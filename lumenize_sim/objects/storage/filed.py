@@ -13,7 +13,7 @@ from lumenize_sim.objects.storage.errors import StorageResetError
 __all__ = ["FiledCommits"]
 
 _CREATE_METADATA: Final = "CREATE TABLE IF NOT EXISTS _cf_METADATA(key INTEGER PRIMARY KEY, value BLOB)"
-_PUT_METADATA: Final = "INSERT OR REPLACE INTO _cf_METADATA VALUES(1, ?)"
+_PUT_METADATA: Final = "INSERT OR REPLACE INTO _cf_METADATA VALUES(1, ?), (2, ?)"
 _GET_METADATA: Final = "SELECT value FROM _cf_METADATA WHERE key=1"
 _HAS_METADATA: Final = "SELECT 1 FROM sqlite_schema WHERE name='_cf_METADATA'"
 
@@ -59,7 +59,7 @@ class FiledCommits:
             if alarm_ms != durable.alarm_ms:
                 execute = self.begin()
                 execute(_CREATE_METADATA)
-                execute(_PUT_METADATA, (alarm_ms,))
+                execute(_PUT_METADATA, (alarm_ms, durable.name))
             if self.began:
                 self._database.connect().execute("COMMIT")
         except apsw.Error as error:
