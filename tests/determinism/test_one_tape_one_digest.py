@@ -43,10 +43,10 @@ def replays(python: str, tapes: list[Path], times: int, hash_seed: str) -> dict[
 
 @pytest.fixture(scope="module")
 def tapes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two failures, and a run of the editor with faults that passed."""
+    """Four failures, one of them on the legacy backend, and a run of the editor with faults that passed."""
     folder = tmp_path_factory.mktemp("tapes")
     found: list[Path] = []
-    for name in ("lost_update", "subscribe_race", "hibernation_loses_reply"):
+    for name in ("lost_update", "subscribe_race", "hibernation_loses_reply", "cold_reads"):
         report = explore(load_scenario(SCENARIOS / f"{name}.py"), schedules=2000, save=folder, verify=False)
         path = report.failures[0].run.path
         assert path is not None
@@ -57,12 +57,12 @@ def tapes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         if len(run.outcome.faults) >= 2:
             found.append(run.tape.write(folder / f"editor-{seed}.tape"))
             break
-    assert len(found) == 4
+    assert len(found) == 5
     return found
 
 
 def test_a_thousand_replays_in_two_processes_and_three_hash_seeds_agree(tapes: list[Path]) -> None:
-    """250 replays of each of four tapes in one process, then again in another and a third with other hash seeds."""
+    """250 replays of each of five tapes in one process, then again in another and a third with other hash seeds."""
     first = replays(sys.executable, tapes, 250, "0")
     second = replays(sys.executable, tapes, 25, "1")
     third = replays(sys.executable, tapes, 25, "4242")

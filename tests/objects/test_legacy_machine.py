@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
 from lumenize_sim import DurableObject, MachineOptions, World, WorldOptions
+from lumenize_sim.errors import UsageError
 from lumenize_sim.objects.pending import gather
+from lumenize_sim.objects.storage import Durable, StorageError, StoreHooks, open_store, storage_over
 
 LOG: list[str] = []
 
@@ -533,3 +536,94 @@ def test_slow_reads_are_faults_on_the_tape(passes: Callable[..., Any]) -> None:
 
     run = passes(drive, plan={"D/a%slow-read#0": 3}, D=Kept)
     assert run.faults == {"slow-read": 1}
+
+
+def test_the_lock_of_a_flush_that_waits_began_with_its_write(passes: Callable[..., Any]) -> None:
+    """OG-5, OG-21: 20 s behind another flush and 20 s of its own are more than 30."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        first, second = stub.fill({"k": 1}), stub.fill({"l": 2})
+        await first
+        with pytest.raises(
+            Exception, match="storage operation exceeded timeout which caused object to be reset"
+        ) as late:
+            await second
+        assert late.value.overloaded
+        assert world.object("D", "a").storage.list() == {"k": 1}
+
+    passes(drive, plan={"D/a%slow-flush#0": 3, "D/a%slow-flush#1": 3}, D=Kept)
+
+
+def test_a_host_with_files_keeps_such_a_class_in_sqlite(tmp_path: Path) -> None:
+    """Section 11: the legacy backend has no files, so that SQL is hidden there as the open-source runtime hides it."""
+    durable = Durable(path=str(tmp_path / "object.sqlite"))
+    options = MachineOptions()
+    store = open_store(Kept, options, durable, StoreHooks(), now_ms=lambda: 0)
+    storage = storage_over(store, Kept, options, lambda: 0)
+    assert storage.put("k", 1).done
+    with pytest.raises(StorageError, match="SQL is not enabled for this Durable Object class"):
+        storage.kv.get("k")
+    assert store.commit() == 1
+    store.close()
+
+
+def test_a_class_cannot_change_its_backend() -> None:
+    """The platform fixes it when the class is created."""
+    durable, options = Durable(), MachineOptions()
+    store = open_store(Kept, options, durable, StoreHooks(), now_ms=lambda: 0)
+    store.close()
+    with pytest.raises(UsageError, match="Moved has changed its storage_backend"):
+        open_store(type("Moved", (), {}), options, durable, StoreHooks(), now_ms=lambda: 0)
+
+
+@pytest.mark.parametrize("size, fits", [(131_072, True), (131_200, False)])
+def test_limits_of_keys_and_values(passes: Callable[..., Any], size: int, fits: bool) -> None:
+    """Section 4.4: a text of just the limit fits, whatever its serialised head."""
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        if fits:
+            await stub.fill({"k" * 2048: "x" * size})
+            return
+        for entries, text in (
+            ({"k": "x" * size}, r'^Value for key "k" is above the limit of 131072 bytes\.$'),
+            ({"k" * 2049: 1}, r'^Key "k+" is larger than the limit of 2048 bytes\.$'),
+            ({str(n): n for n in range(129)}, r"^Maximum number of pairs is 128\.$"),
+        ):
+            with pytest.raises(Exception, match=text):
+                await stub.fill(entries)
+        with pytest.raises(Exception, match=r"^Keys cannot be larger than 2048 bytes\.$"):
+            await stub.read("k" * 2049)
+        assert world.object("D", "a").storage.list() == {}
+
+    passes(drive, D=Kept)
+
+
+def test_what_it_costs_is_told_in_units(passes: Callable[..., Any]) -> None:
+    """BL-8: by keys, by 4 KB, with a minimum of one; writes when they are durable."""
+    counts: list[tuple[str, int]] = []
+
+    class Counted(Kept):
+        async def work(self) -> None:
+            storage = self.ctx.storage
+            storage._store.hooks.usage = lambda kind, amount: counts.append((kind, amount))
+            await storage.put("k", b"x" * 5000)
+            await storage.put({"a": 1, "b": b"x" * 9000})
+            await storage.get("k")
+            await storage.get("nothing")
+            await storage.get(["a", "b", "nothing"])
+            await storage.list()
+            await storage.list(start="z")
+            await storage.delete("nothing")
+            await storage.delete(["a", "nothing"])
+            await storage.delete_all()
+
+    async def drive(world: World) -> None:
+        await world.env.D.get_by_name("a").work()
+
+    passes(drive, D=Counted)
+    assert counts == [
+        ("read-units", 2), ("read-units", 1), ("write-units", 2 + 1 + 3), ("read-units", 5), ("read-units", 4), ("read-units", 1),
+        ("deletes", 1), ("deletes", 2), ("deletes", 2),
+    ]  # fmt: skip

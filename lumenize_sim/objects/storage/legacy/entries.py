@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from lumenize_sim.clone import UNDEFINED, RangeError, decode_cbor, encode_cbor
 from lumenize_sim.objects.pending import Pending
@@ -16,6 +16,8 @@ from lumenize_sim.objects.storage.usage import units
 __all__ = ["LegacyKV", "list_bounds"]
 
 T = TypeVar("T")
+#: What the platform grants beyond the limit it tells, for what serialisation adds to a text of just that size.
+_CUSHION_BYTES: Final = 34
 
 
 def list_bounds(start: str | None, start_after: str | None, end: str | None, prefix: str | None) -> Bounds:
@@ -242,7 +244,7 @@ class LegacyKV:
 
     def _sized(self, key: str | None, data: bytes) -> bytes:
         most = self._store.limits.value_bytes
-        if most is not None and len(data) > most:
+        if most is not None and len(data) > most + _CUSHION_BYTES:
             if key is None:
                 raise RangeError(
                     f"Values cannot be larger than {most} bytes. A value of size {len(data)} was provided."
