@@ -25,7 +25,7 @@ def test_alarms_are_as_the_guide_says() -> None:
 
 
 def test_calls_are_as_the_guide_says() -> None:
-    """T-D5 2 to 8: nesting, new chain, capability, registered error, handlers, two one-way calls in the author's name."""
+    """T-D5 2 to 8: nesting, new chain, capability, registered error, handlers, two one-way calls for the author."""
     run("calls")
 
 
