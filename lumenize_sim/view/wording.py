@@ -35,7 +35,7 @@ _ARRIVALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r".+~\d+[v^]lost"), "socket lost (1006)"),
     (re.compile(r".+~\d+/gone"), "socket lost (1006)"),
     (re.compile(r".+~\d+/refused"), "connection refused"),
-    (re.compile(r".+~\d+/(opened|cut|dead)|.+~\d+[v^](/heal|close|echo|end)"), ""),
+    (re.compile(r".+~\d+/(opened|cut)|.+~\d+[v^](/heal|/dead|close|echo|end)|.+/hop"), ""),
 )
 #: How a value is rendered that is no text: a container, bytes, a number.
 _LITERAL = re.compile(r"[\[{(].*[\]})]|b['\"].*|-?\d+(\.\d+)?|…", re.DOTALL)

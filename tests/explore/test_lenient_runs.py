@@ -27,7 +27,7 @@ def test_a_choice_that_was_left_out_may_have_changed_the_order_and_that_is_recor
     """Bob's gateway waits for a call that never comes, and meanwhile alice's notice is first at the board."""
     gateway = "LUMENIZE_CLIENT_GATEWAY/bob.tab1"
     choices = (
-        _order(gateway, 4, f"BOARD/town-hall>{gateway}#0", "bob.tab1~0^0"),
+        _order(gateway, 5, f"BOARD/town-hall>{gateway}#0", "bob.tab1~0^0"),
         Choice("BOARD/town-hall>STAMPER#0@delay", 1000, 2_000_001, 0, "1000 us"),
     )
     outcome, taken = run_leniently(race, choices, seed=0)
