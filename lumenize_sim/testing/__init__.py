@@ -9,13 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lumenize_sim.testing.browser import Browser as Browser
+    from lumenize_sim.testing.browser import BrowserContext as BrowserContext
     from lumenize_sim.testing.failure import check as check
     from lumenize_sim.testing.strategies import Simulation as Simulation
     from lumenize_sim.testing.strategies import simulations as simulations
 
-__all__ = ["Simulation", "check", "simulations"]
+__all__ = ["Browser", "BrowserContext", "Simulation", "check", "simulations"]
 
-_HOMES = {"Simulation": "strategies", "check": "failure", "simulations": "strategies"}
+_HOMES = {
+    "Browser": "browser",
+    "BrowserContext": "browser",
+    "Simulation": "strategies",
+    "check": "failure",
+    "simulations": "strategies",
+}
 
 
 def __getattr__(name: str) -> Any:

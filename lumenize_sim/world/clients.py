@@ -99,7 +99,7 @@ def open_raw(
     target: Any = world.object_of(binding, name) if name is not None else world.worker_of(binding)
     if browser is None:
         browser = f"browser{len(world.browsers) + 1}"
-    if any(client.lmz.instance_name == browser for client in world.clients):
+    if any(client._owner.name == browser for client in world.clients):
         raise UsageError(f"{browser!r} is a mesh client of this world; give the browser another name")
     seat = world.browsers.get(browser)
     if seat is None:

@@ -41,6 +41,8 @@ __all__ = [
     "Way",
 ]
 
+GOING_AWAY: Final = 1001  #: what a browser says for a page that is left
+
 CONNECTING: Final = 0
 OPEN: Final = 1
 CLOSING: Final = 2
@@ -263,6 +265,12 @@ class ClientEnd:
         """Queue one frame; nothing on a socket that is not open."""
         if self.ready_state == OPEN:
             self._wires.send(self._connection, UP, data)
+
+    def leave(self) -> None:
+        """The page is left: the browser says 1001, and nobody hears anything any more."""
+        if self.ready_state in (CONNECTING, OPEN):
+            self._wires.close(self._connection, UP, GOING_AWAY, "")
+        self.ready_state = CLOSED
 
     def accepted(self, label: str, response: Response) -> None:
         """The upgrade is accepted."""

@@ -84,9 +84,10 @@ class SimHost:
     ) -> Pending[Any]:
         """To the entry of the mesh, or a simulated server (`World.server`); without one it is a ConnectionError."""
         world, seat, request = self._world, self._world.seat(owner), Request(method, url, headers, body)
-        if not world.entry.answers(request.url):
-            return world.servers.fetch(seat, request)
-        return seat.visitor.send(seat, request) if seat.visitor else world.entry.fetch(seat, request)
+        if seat.visitor is not None and seat.visitor.answers(request.url):
+            answer: Pending[Any] = seat.visitor.send(seat, request)
+            return answer
+        return world.send(seat, request)
 
     def log(self, owner: Owner, level: str, namespace: str, message: str, data: Mapping[str, Any]) -> None:
         """A line of debug output becomes a record of the trace."""

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import httpx
 import trio
 
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.objects.host import TimerHandle
+from lumenize_sim.objects.http import Request
 from lumenize_sim.objects.incarnation import Incarnation
 from lumenize_sim.objects.isolate import InstanceGone
+from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.seats import GatedSeat, UngatedSeat
 from lumenize_sim.objects.timers import OwnerTimers
 from lumenize_sim.world.seat_frames import SeatFrames
 
 if TYPE_CHECKING:
-    from lumenize_sim.world.visitor import Visitor
     from lumenize_sim.world.world import World
 
 __all__ = ["FreeSeat", "ObjectSeat", "Seat"]
+
+
+class Asker(Protocol):
+    """In whose browser an owner is a page: what that adds to its requests, and keeps of the answers."""
+
+    def answers(self, url: httpx.URL) -> bool:
+        """Whether requests for ``url`` are its business."""
+        ...
+
+    def send(self, seat: Any, request: Request) -> Pending[Any]:
+        """Send a request on behalf of the owner of ``seat``."""
+        ...
+
+    def prepare_upgrade(self, request: Request) -> None:
+        """Add to a request for a web socket what the browser adds."""
+        ...
 
 
 class FreeSeat(UngatedSeat):
@@ -35,7 +53,7 @@ class FreeSeat(UngatedSeat):
         visitor: in whose browser it is a page.
     """
 
-    visitor: Visitor | None = None
+    visitor: Asker | None = None
 
     def __init__(self, world: World, name: str, *, everything: bool = False) -> None:
         super().__init__(name, world.kernel.queue, world.blank, enhanced=world.enhanced_errors)

@@ -53,6 +53,7 @@ class Server:
     Attributes:
         origin: scheme, host and port.
         requests: what it has seen, in order.
+        seat: where its handler runs.  For the world.
         latency_s: from when a request leaves until its response arrives, without the handler's own time.
     """
 
@@ -61,7 +62,7 @@ class Server:
         self.requests: list[Seen] = []
         self.latency_s = latency_s
         self._handler = handler
-        self._seat = FreeSeat(world, f"{_OF_SERVERS}{origin.partition('://')[2]}")
+        self.seat = FreeSeat(world, f"{_OF_SERVERS}{origin.partition('://')[2]}")
         self._next: deque[Trouble] = deque()
 
     def trouble_next(self, *kinds: Trouble) -> None:
@@ -101,6 +102,32 @@ class Servers:
             raise UsageError(f"there is a server at {name} already")
         server = self._by_origin[name] = Server(self._world, name, handler, latency_s)
         return server
+
+    def at(self, url: httpx.URL) -> Server | None:
+        """The server that answers ``url``, over http or as a web socket."""
+        scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
+        return self._by_origin.get(_origin(url.copy_with(scheme=scheme)))
+
+    def unknown(self, request: Request) -> str:
+        """What is said where there is none."""
+        return (
+            f"no simulated server answers {request.method} {request.url}: "
+            f"add one with world.server({_origin(request.url)!r}, handler)"
+        )
+
+    def upgrade(
+        self, server: Server, label: str, request: Request, by: str, answered: Callable[[Outcome], None]
+    ) -> None:
+        """A request for a web socket reaches ``server``, in a turn of its own: what it answers goes to ``answered``."""
+
+        def handled(result: Outcome) -> None:
+            if type(result) is outcome.Error and not isinstance(result.error, ConnectionError):
+                self._world.app_error(server.seat.name, label, result.error)
+                return
+            answered(result if type(result) is outcome.Error else outcome.Value(_response(result.value)))
+
+        server.requests.append(Seen(Request.of(request), self._world.now(), by.partition("~")[0]))
+        server.seat.serve(label, None, lambda: server._handler(request), handled)
 
     def fetch(self, seat: Any, request: Request) -> Pending[Response]:
         """One request of the owner of ``seat``."""
@@ -151,17 +178,13 @@ class _Exchange:
         elif server is not None and server._next:
             self._trouble = server._next.popleft()
         cause = -1
-        name = _OF_SERVERS + request.url.host if server is None else server._seat.name
+        name = _OF_SERVERS + request.url.host if server is None else server.seat.name
         if world.tracing:
             asked = f"{request.method} {request.url.raw_path.decode('ascii', 'replace')}"
             data = {"from": seat.name, "to": name, "method": asked, "args": []}
             cause = world.record("send", seat.name, self.label, data, where=self._where)
         if server is None:
-            text = (
-                f"no simulated server answers {request.method} {request.url}: "
-                f"add one with world.server({_origin(request.url)!r}, handler)"
-            )
-            self._answer(outcome.Error(ConnectionError(text)), 0)
+            self._answer(outcome.Error(ConnectionError(world.servers.unknown(request))), 0)
         elif self._trouble == "lost":
             self._answer(outcome.Error(disconnected()), 0)
         elif self._trouble == "error":
@@ -170,7 +193,7 @@ class _Exchange:
             self._deliver(server, cause)
 
     def _deliver(self, server: Server, cause: int) -> None:
-        world, seat = self._world, server._seat
+        world, seat = self._world, server.seat
 
         def fire() -> None:
             world.deliver(seat.name, self.label, cause)
@@ -187,15 +210,17 @@ class _Exchange:
         after_us = round(server.latency_s * 500_000)
         if type(result) is outcome.Error:
             if not isinstance(result.error, ConnectionError):
-                self._world.app_error(server._seat.name, self.label, result.error)
+                self._world.app_error(server.seat.name, self.label, result.error)
                 return
             result = outcome.Error(disconnected())
         else:
             try:
                 result = outcome.Value(_response(result.value))
             except Exception as error:
-                self._world.app_error(server._seat.name, self.label, error)
+                self._world.app_error(server.seat.name, self.label, error)
                 return
+        if type(result) is outcome.Value and result.value.web_socket is not None:
+            result = self._world.sockets.hand_over(result, server.seat)
         if self._trouble == "unanswered":
             result = outcome.Error(disconnected())
         elif self._trouble == "timeout":
@@ -208,7 +233,7 @@ class _Exchange:
         world, seat, label = self._world, self._seat, f"{self.label}/r"
         cause = -1
         if world.tracing:
-            by = self._server._seat.name if self._server is not None else seat.name
+            by = self._server.seat.name if self._server is not None else seat.name
             said = (
                 {"error": type(result.error).__name__}
                 if type(result) is outcome.Error

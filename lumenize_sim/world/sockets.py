@@ -8,8 +8,8 @@ past all in between (WS-35).  What was sent before then waits for it (WS-25).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import outcome
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from lumenize_sim.world.world import World
 
 __all__ = ["Sockets"]
+
+S = TypeVar("S", bound=RawSocket)
 
 
 class Sockets:
@@ -58,10 +60,23 @@ class Sockets:
     # -- asking ------------------------------------------------------------------------
 
     def dial(self, seat: FreeSeat, url: str, protocols: Sequence[str], events: SocketEvents) -> ClientSocket:
-        """A client opens a web socket to the mesh."""
+        """A client opens a web socket to the mesh; from a page of a browser, with what that adds to every request."""
         connection = self._connection(seat.name)
         socket = ClientSocket(self.wires, connection, seat, events)
-        self._ask_mesh(connection, url, protocols)
+        request = upgrade_request(url, protocols, None)
+        if seat.visitor is not None:
+            seat.visitor.prepare_upgrade(request)
+        self._ask_url(connection, request)
+        return socket
+
+    def open_url(self, seat: FreeSeat, request: Request, make: Callable[[Wires, Connection], S]) -> S:
+        """A browser opens a web socket where the URL leads to: to the mesh, or to a simulated server.
+
+        ``make`` makes its end.
+        """
+        connection = self._connection(seat.name)
+        socket = make(self.wires, connection)
+        self._ask_url(connection, request)
         return socket
 
     def open_raw(self, seat: FreeSeat, target: Any, request: Request, *, auto_reply: bool) -> RawSocket:
@@ -77,15 +92,38 @@ class Sockets:
         self.connections.append(connection)
         return connection
 
-    def _ask_mesh(self, connection: Connection, url: str, protocols: Sequence[str]) -> None:
-        entry = self._world.entry
-        asked = upgrade_request(url, protocols, None)
+    def _ask_url(self, connection: Connection, asked: Request) -> None:
+        world, entry = self._world, self._world.entry
+        if not entry.answers(asked.url):
+            self._ask_server(connection, asked)
+            return
         request = asked if entry.door.asks_worker else entry.door.admit(asked)
         if isinstance(request, Response):
-            self._record_open(connection, url.rpartition("/gateway/")[2])
+            self._record_open(connection, str(asked.url).rpartition("/gateway/")[2])
             self.wires.opened(connection, request)
         else:
-            self._ask(connection, entry.target(request), request)
+            self._ask(connection, world.entry.target(request), request)
+
+    def _ask_server(self, connection: Connection, request: Request) -> None:
+        world = self._world
+        server = world.servers.at(request.url)
+        if server is None:
+            self._record_open(connection, request.url.host)
+            self.wires.opened(connection, Response(502, world.servers.unknown(request)))
+            return
+        label = f"{connection.id}/open"
+        cause = self._record_open(connection, server.seat.name)
+        connection.asked = server.seat
+        event = server.seat.event(
+            label,
+            lambda: world.servers.upgrade(
+                server, label, request, connection.id, lambda result: self._answered(connection, result)
+            ),
+            cause=cause,
+            limit_us=self._limit_us,
+        )
+        event.not_before_us = self._kernel.now_us + round(server.latency_s * 500_000)
+        self._kernel.post_on(connection.ways[UP].link, event)
 
     def _ask(self, connection: Connection, target: Any, request: Request) -> None:
         world, label = self._world, f"{connection.id}/open"
@@ -223,4 +261,4 @@ class Sockets:
     def _dial(self, place: Any, record: SocketRecord, url: str, protocols: Sequence[str]) -> None:
         connection = self._connection(place.name)
         self._join(connection, UP, NodeEnd(self._world, place, record))
-        self._ask_mesh(connection, url, protocols)
+        self._ask_url(connection, upgrade_request(url, protocols, None))

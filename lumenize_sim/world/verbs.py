@@ -104,11 +104,8 @@ def _meant(client: Any, connection: Connection) -> bool:
 
 
 def _name(client: Any) -> str:
-    name: str = (
-        client
-        if isinstance(client, str)
-        else client.name
-        if isinstance(client, RawSocket)
-        else client.lmz.instance_name
-    )
+    """Of the actor: that of a page where the client is in a tab, else its instance name."""
+    if isinstance(client, str):
+        return client
+    name: str = client.name if isinstance(client, RawSocket) else client._owner.name
     return name

@@ -47,6 +47,14 @@ class Visitor:
         """
         return self.send(self._seat, Request(method, urljoin(f"https://{MESH_HOST}", url), headers, body))
 
+    def answers(self, url: httpx.URL) -> bool:
+        """Whether requests of its pages for ``url`` are its business."""
+        return self._world.entry.answers(url)
+
+    def prepare_upgrade(self, request: Request) -> None:
+        """A page of this browser asks for a web socket."""
+        self.cookies.set_cookie_header(request)
+
     def send(self, seat: Any, request: Request) -> Pending[Response]:
         """Send a request of this browser, on behalf of the owner of ``seat``, such as a page in it."""
         self.cookies.set_cookie_header(request)

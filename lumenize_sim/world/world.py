@@ -215,7 +215,7 @@ class World:
         """
         found = self.visitors.get(name)
         if found is None:
-            if name in self.browsers or any(client.lmz.instance_name == name for client in self.clients):
+            if name in self.browsers or any(client._owner.name == name for client in self.clients):
                 raise UsageError(f"{name!r} is the name of somebody else in this world; choose another")
             found = self.visitors[name] = Visitor(self, name)
         return found
@@ -267,6 +267,10 @@ class World:
         if self._env is None:
             self._env = self.env_for(self.driver)
         return self._env
+
+    def send(self, seat: Any, request: Request) -> Pending[Any]:
+        """Send a request of the owner of ``seat`` where its URL leads to: the mesh, or a simulated server."""
+        return (self.entry if self.entry.answers(request.url) else self.servers).fetch(seat, request)
 
     def server(self, origin: str, handler: Callable[[Request], Any], *, latency_s: float = 0.1) -> Server:
         """A server beyond the mesh: ``fetch`` of ``https://api.example/…`` reaches the handler of ``https://api.example``.
