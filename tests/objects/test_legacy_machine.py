@@ -624,6 +624,6 @@ def test_what_it_costs_is_told_in_units(passes: Callable[..., Any]) -> None:
 
     passes(drive, D=Counted)
     assert counts == [
-        ("read-units", 2), ("read-units", 1), ("write-units", 2 + 1 + 3), ("read-units", 5), ("read-units", 4), ("read-units", 1),
-        ("deletes", 1), ("deletes", 2), ("deletes", 2),
+        ("read-units", 2), ("read-units", 1), ("write-units", 2 + 1 + 3), ("read-units", 5), ("read-units", 4),
+        ("read-units", 1), ("deletes", 1), ("deletes", 2), ("deletes", 2),
     ]  # fmt: skip
