@@ -9,8 +9,21 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import trio
 
-from lumenize_sim import Run, explore, simulate
+from lumenize_sim import (
+    RESULT,
+    Faults,
+    LumenizeClient,
+    LumenizeDO,
+    Mesh,
+    Run,
+    World,
+    explore,
+    mesh,
+    scenario,
+    simulate,
+)
 from lumenize_sim.explore import load_scenario
 from lumenize_sim.trace.recorder import Recorder
 from lumenize_sim.trace.trace import Trace
@@ -152,14 +165,49 @@ def test_attributes_are_shown_where_they_race() -> None:
     assert not any("read self." in line for line in lines(tale))
 
 
+class Slow(LumenizeDO):
+    """An object goes on when its caller is gone, as a Worker does not (RPC-22)."""
+
+    @mesh
+    async def summarise(self, text: str) -> str:
+        await trio.sleep(5)
+        return text.split(".")[0]
+
+
+class Asking(LumenizeDO):
+    """Asks, and keeps the rest of its work in memory."""
+
+    @mesh
+    def file(self, text: str) -> None:
+        self.lmz.call("SUMMARISER", "s", self.ctn(Slow).summarise(text), self.ctn().summarised(RESULT))
+
+    def summarised(self, summary: str | Exception) -> None:
+        self.ctx.storage.kv.put("summary", str(summary))
+
+
+class Clerk(LumenizeClient):
+    """Files."""
+
+    def file(self, text: str) -> None:
+        self.lmz.call("REPORT", "r-1", self.ctn(Asking).file(text))
+
+
+@scenario(Mesh(bindings={"REPORT": Asking, "SUMMARISER": Slow}), faults=Faults(kinds=("evict",), targets=("REPORT",)))
+async def answer_finds_nobody(world: World) -> None:
+    clerk = await world.connect(Clerk, sub="clerk")
+    clerk.file("All is well. More tomorrow.")
+    await world.settle()
+    assert world.object("REPORT", "r-1").storage.kv.get("summary") == "All is well"
+
+
 def test_eviction_stands_out_and_the_answer_finds_nobody() -> None:
     """In one note, though a fault and its effect are two records."""
-    found = failure("hibernation_loses_reply")
+    found = explore(answer_finds_nobody, schedules=300, verify=False, save=None).failures[0].run
     hot = pair(found)
     tale = tell(found.trace, *hot)
     assert lines(tale, "fault") == ["⚡ evicted: memory and sockets lost"]
     (late,) = [a for a in arrows(tale) if a.unheard]
-    assert (late.source, late.target, late.label) == ("SUMMARISER", "REPORT/r-1", "All is well (nobody waits)")
+    assert (late.source, late.target, late.label) == ("SUMMARISER/s", "REPORT/r-1", "All is well (nobody waits)")
     diagram = sequence_diagram(found.trace, highlight=hot)
     assert "p3--xp2: All is well (nobody waits)" in diagram
     assert re.search(r"rect rgba\(.*\)\n +Note over p2: \(2\) ⚡ evicted", diagram)
