@@ -179,4 +179,4 @@ class ObjectSeat(GatedSeat):
 
     def set_timer(self, due_us: int, callback: Callable[[], None]) -> TimerHandle:
         """Through the input gate."""
-        return self.incarnation.set_timer(due_us, callback)
+        return self.incarnation.timers.call_at(due_us, callback)

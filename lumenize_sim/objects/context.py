@@ -15,7 +15,7 @@ from lumenize_sim.objects.outgoing import fetch
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.refusal import QuotaExceededError
 from lumenize_sim.objects.rpc_errors import reset_error
-from lumenize_sim.objects.storage import Storage
+from lumenize_sim.objects.storage import Storage, storage_over
 from lumenize_sim.objects.storage.sql import string_of
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.objects.timers import MAX_TIMERS, delay_ms
@@ -44,7 +44,8 @@ class DurableObjectState:
         self._machine = machine
         self._incarnation = incarnation
         self.id: DurableObjectId = machine.id
-        self.storage: Storage = machine.storage_for(incarnation)
+        # The constructor may set an alarm whatever the class has (AL-3).
+        self.storage: Storage = storage_over(incarnation.store, machine.cls, machine.options, incarnation.clock.base_ms)
         self.host: Host = machine.host.host
         self.owner: Owner = incarnation.owner
 
@@ -193,7 +194,7 @@ class DurableObjectState:
                 f"current active timeouts: {active}, finished timeouts: {incarnation.timers.fired}"
             )
         due_us = self._machine.host.now_us() + after_ms * 1000
-        return incarnation.set_timer(due_us, callback, every_ms=every_ms)
+        return incarnation.timers.call_at(due_us, callback, every_ms=every_ms)
 
     def socket(self, record: SocketRecord) -> WebSocket:
         """The object that stands for ``record`` in this incarnation.  For the machine."""

@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import outcome
 
+from lumenize_sim.objects.answers import Answer, End, Ended, Reply
 from lumenize_sim.objects.arrival import Arrival
+from lumenize_sim.objects.birth import instance_of, store_of
 from lumenize_sim.objects.clock import Clock
 from lumenize_sim.objects.commits import Commits
 from lumenize_sim.objects.gate import Gate
 from lumenize_sim.objects.hop import Hop
-from lumenize_sim.objects.host import TimerHandle
-from lumenize_sim.objects.isolate import Effect, PythonIsolate
+from lumenize_sim.objects.instance_timers import InstanceTimers
+from lumenize_sim.objects.isolate import PythonIsolate
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.rpc_errors import across, disconnected
 from lumenize_sim.objects.sections import Sections
 from lumenize_sim.objects.storage import INACCESSIBLE, AccessKind, StoreHooks
 from lumenize_sim.objects.strand import Owner, Strand, strand_var
-from lumenize_sim.objects.timers import OwnerTimers, Timer
 from lumenize_sim.objects.websocket import SocketRecord, home_var
 from lumenize_sim.objects.work import Work
 
@@ -32,51 +33,7 @@ if TYPE_CHECKING:
     from lumenize_sim.objects.context import DurableObjectState
     from lumenize_sim.objects.machine import ObjectMachine
 
-__all__ = ["Ended", "Incarnation", "Reply"]
-
-Reply = Callable[[Outcome], None]
-#: Hears how a handler ended; may answer with an effect that makes the end known outside.
-Ended = Callable[[Outcome], "Effect | None"]
-
-
-class _Answer:
-    """A reply on its way through the output gate.
-
-    Owed until it really leaves: a caller whose answer is held when the instance dies hears that.
-    """
-
-    __slots__ = ("inflight", "key", "result")
-
-    def __init__(self, inflight: dict[int, Reply], key: int, result: Outcome) -> None:
-        self.inflight = inflight
-        self.key = key
-        self.result = result
-
-    def __call__(self) -> None:
-        reply = self.inflight.pop(self.key, None)
-        if reply is not None:
-            reply(self.result)
-
-    def hold(self) -> None:
-        """It has to wait: later changes of the result are not to be seen (RPC-6)."""
-        hold = getattr(self.inflight.get(self.key), "hold", None)
-        if hold is not None:
-            hold(self.result)
-
-
-class _End:
-    """The end of a handler on its way through the output gate."""
-
-    __slots__ = ("effect", "key", "unended")
-
-    def __init__(self, unended: dict[int, Ended], key: int, effect: Effect) -> None:
-        self.unended = unended
-        self.key = key
-        self.effect = effect
-
-    def __call__(self) -> None:
-        if self.unended.pop(self.key, None) is not None:
-            self.effect()
+__all__ = ["Incarnation"]
 
 
 class Incarnation:
@@ -144,11 +101,9 @@ class Incarnation:
         self.handling = 0
         self.constructed = False
         self.stale = False
-        self.timers = OwnerTimers(self._arm)
-        self.store = machine.open_store(self)
-        self.isolate = PythonIsolate(
-            machine.make_instance(self), self.owner, wrote=self._wrote, interrupt=machine.host.interrupt
-        )
+        self.timers = InstanceTimers(self)
+        self.store = store_of(self)
+        self.isolate = PythonIsolate(instance_of(self), self.owner, wrote=self._wrote, interrupt=machine.host.interrupt)
         self._base = copy_context()
         self._base.run(home_var.set, machine.frames)
         self.invoked = 0
@@ -209,7 +164,7 @@ class Incarnation:
         strand: Strand = task.context[strand_var]
         if machine.in_turn_of(self):
             # Ours to wake: so it sleeps for zero seconds, in the order of all timers (TM-4).
-            self._set_timer(self._due_us(0), lambda: machine.host.admit(task), strand)
+            self.timers.admit(task, strand)
             return
         label = machine.host.wake_label(self.owner)
 
@@ -220,55 +175,6 @@ class Incarnation:
                 self.arrive(arrival)
 
         machine.host.post(label, fire)
-
-    def _arm(self, due_us: int, nth: int, fire: Callable[[], None]) -> TimerHandle:
-        # The number of the incarnation keeps labels apart after a reset.
-        return self.machine.host.post_at(f"{self.machine.name}!timer{self.number}#{nth}", fire, due_us)
-
-    def set_timer(self, due_us: int, callback: Callable[[], Any], *, every_ms: int | None = None) -> TimerHandle:
-        """Run ``callback`` in the caller's context, as a turn that re-enters the caller's section (TM-5).
-
-        It may be async.  What it raises is logged and changes nothing (LC-30).
-
-        Args:
-            due_us: by the host's clock; what is left until then counts in whole milliseconds from what this
-                instance's clock says now (TM-3).
-            every_ms: run it again that long after each turn of it (TM-6).
-        """
-        strand = strand_var.get()
-        if strand is None or strand.owner is not self.owner:
-            strand = Strand(self.owner, f"{self.machine.name}!timer{self.number}", self.gate)
-            context = strand.context(self._base)
-        else:
-            context = copy_context()
-        left_ms = max(0, due_us - self.machine.host.now_us()) // 1000
-
-        def run() -> None:
-            self.isolate.take_turn(context, callback, (), self.background_ended)
-
-        return self._set_timer(self._due_us(left_ms), run, strand, every_ms)
-
-    def _due_us(self, delay_ms: int) -> int:
-        return (self.clock.base_us() // 1000 + delay_ms) * 1000
-
-    def _set_timer(self, due_us: int, run: Callable[[], None], strand: Strand, every_ms: int | None = None) -> Timer:
-        timer: Timer
-
-        def turn(_: Incarnation) -> None:
-            self.clock.pin(timer.due_us)
-            if not timer.cancelled:
-                run()
-                if every_ms is not None:
-                    self.timers.again(timer, self._due_us(every_ms), self.machine.host.now_us())
-            self.timers.passed()
-
-        def fired() -> None:
-            arrival = Arrival("timer", f"{self.machine.name}!timer{self.number}", strand.section, turn)
-            arrival.strand = strand.event
-            self.arrive(arrival)
-
-        timer = self.timers.set(due_us, fired, self.machine.host.now_us())
-        return timer
 
     # -- calls in --------------------------------------------------------------------
 
@@ -309,14 +215,14 @@ class Incarnation:
                 if effect is None:
                     del self.unended[key]
                 else:
-                    isolate.emit(_End(self.unended, key, effect))
+                    isolate.emit(End(self.unended, key, effect))
             if reply is None:
                 return
             at_once = False
             if isinstance(result, outcome.Error):
                 result = outcome.Error(across(result.error, enhanced=self.machine.enhanced))
                 at_once = handler != "fetch" and not self.machine.options.rpc_errors_wait
-            answer = _Answer(self.inflight, key, result)
+            answer = Answer(self.inflight, key, result)
             if handler == "fetch":
                 isolate.emit(Hop(self, f"{label}/answer", answer), answer=True)
             elif at_once:

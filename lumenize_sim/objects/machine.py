@@ -22,16 +22,17 @@ from typing import Any
 import outcome
 
 from lumenize_sim.objects.alarm_clock import AlarmClock
+from lumenize_sim.objects.answers import Reply
 from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.billing import Meter
-from lumenize_sim.objects.context import DurableObjectState
+from lumenize_sim.objects.birth import construct
 from lumenize_sim.objects.ending import ENDINGS, Ending
 from lumenize_sim.objects.frames import Frames
 from lumenize_sim.objects.hibernation import HibernationRegistry
-from lumenize_sim.objects.host import Host, ObjectHost
+from lumenize_sim.objects.host import ObjectHost
 from lumenize_sim.objects.http import answered
 from lumenize_sim.objects.ids import DurableObjectId
-from lumenize_sim.objects.incarnation import Incarnation, Reply
+from lumenize_sim.objects.incarnation import Incarnation
 from lumenize_sim.objects.isolate import InstanceGone
 from lumenize_sim.objects.life import Life
 from lumenize_sim.objects.options import MachineOptions
@@ -40,24 +41,10 @@ from lumenize_sim.objects.reach import call_member, refusal_of
 from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import across, disconnected, fallen, overloaded
 from lumenize_sim.objects.rpc_stub import Path
-from lumenize_sim.objects.storage import ConnectionPool, Durable, ObjectStore, Storage, open_store, storage_over
-from lumenize_sim.objects.strand import Owner
+from lumenize_sim.objects.storage import ConnectionPool, Durable
 from lumenize_sim.objects.succession import Succession
 
 __all__ = ["ObjectMachine"]
-
-
-class _LateGenerator:
-    """The owner's generator, made only if SQL asks for randomness."""
-
-    __slots__ = ("_host", "_owner")
-
-    def __init__(self, host: Host, owner: Owner) -> None:
-        self._host = host
-        self._owner = owner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._host.random(self._owner), name)
 
 
 class _ByFetch:
@@ -333,55 +320,11 @@ class ObjectMachine:
 
     def _wake_up(self) -> Incarnation | None:
         """Build the next incarnation; its constructor takes the first turn (IG-16)."""
-        self.durable.name = self.id.name
-        incarnation = Incarnation(self, self.incarnations)
+        self.durable.name = self.id.name  # LC-5: an alarm that it sets knows it
+        incarnation = self.incarnation = Incarnation(self, self.incarnations)
         self.incarnations += 1
-        self.incarnation = incarnation
-        label = f"{self.name}!start#{incarnation.number}"
-        if self.host.tracing:
-            self.host.record("start", label, {"class": self.cls.__name__})
-
-        def construct(incarnation: Incarnation) -> None:
-            try:
-                incarnation.isolate.construct(incarnation.context(label, incarnation.gate))
-            except Exception as error:
-                self.broken(incarnation, error, "constructor")  # LC-31
-            else:
-                if not incarnation.dead:
-                    incarnation.constructed = True
-                    incarnation.state.storage.has_alarm_handler = incarnation.isolate.handles("alarm")
-
-        incarnation.arrive(Arrival("start", label, incarnation.gate, construct))
+        construct(incarnation)
         return self.incarnation
-
-    def open_store(self, incarnation: Incarnation) -> ObjectStore:
-        """The store of a new incarnation, on what is durable."""
-        return open_store(
-            self.cls,
-            self.options,
-            self.durable,
-            incarnation.hooks(),
-            pool=self.pool,
-            now_ms=incarnation.clock.base_ms,
-            generator=_LateGenerator(self.host.host, incarnation.owner),  # type: ignore[arg-type]  # answers to what SQL asks
-        )
-
-    def storage_for(self, incarnation: Incarnation) -> Storage:
-        """``ctx.storage`` of a new incarnation; its constructor may set an alarm whatever the class has (AL-3)."""
-        return storage_over(incarnation.store, self.cls, self.options, incarnation.clock.base_ms)
-
-    def make_instance(self, incarnation: Incarnation) -> Callable[[], Any]:
-        """How to construct the instance: the class with its context and env, then its second half if it has one."""
-
-        def make() -> Any:
-            state = incarnation.state = DurableObjectState(self, incarnation)
-            instance = self.host.class_of(self.cls)(state, self.make_env(incarnation))
-            after = getattr(instance, "_after_construct", None)
-            if after is not None:
-                after()
-            return instance
-
-        return make
 
     @property
     def generation(self) -> int:

@@ -393,7 +393,7 @@ class GatedSeat(_Budget):
 
     def deadline(self, due_us: int, expire: Callable[[], None]) -> TimerHandle:
         """A cancel scope's deadline is a timer of the object, and goes through the input gate."""
-        return self.incarnation.set_timer(due_us, expire)
+        return self.incarnation.timers.call_at(due_us, expire)
 
     # -- what it lets others call ----------------------------------------------------------
 

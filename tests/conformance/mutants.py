@@ -232,12 +232,12 @@ MUTANTS: Final = (
     Mutant(
         "a reset keeps memory",
         ("LC-32", "IG-20"),
-        "objects/machine.py",
-        '            after = getattr(instance, "_after_construct", None)\n',
-        '            kept: Any = self.calls_made.setdefault("memory", {})\n'
-        '            instance.__dict__.update({k: v for k, v in kept.items() if k not in ("ctx", "env")})\n'
-        '            self.calls_made["memory"] = instance.__dict__\n'
-        '            after = getattr(instance, "_after_construct", None)\n',
+        "objects/birth.py",
+        '        after = getattr(instance, "_after_construct", None)\n',
+        '        kept: Any = machine.calls_made.setdefault("memory", {})\n'
+        '        instance.__dict__.update({k: v for k, v in kept.items() if k not in ("ctx", "env")})\n'
+        '        machine.calls_made["memory"] = instance.__dict__\n'
+        '        after = getattr(instance, "_after_construct", None)\n',
         (litmus("LT-18"),),
     ),
     Mutant(
