@@ -144,8 +144,8 @@ class MachineOptions:
         object_bytes: how large one object's database may get; 10 GB in production, no limit in workerd (section 4.4).
         kv_cache_bytes: how much of its entries an object on the legacy backend keeps in memory (ST-31).
         kv_cache_stale_s: how long it keeps one that is not used (ST-31).
-        kv_cache_shared: all such objects share that memory, as those of one isolate do, so that one can drive out
-            what another has read; off, since then the order of reads at one object depends on others.
+        kv_cache_shared: all such objects of a class share that memory, as those of one isolate do, so that one can
+            drive out what another has read; off, since then the order of reads at one object depends on others.
         web_socket_close_reply: how the platform answers a peer's close frame on a hibernatable socket, where the flag
             ``web_socket_auto_reply_to_close`` is on (WS-16): ``"before"`` the handler and past the output gate,
             ``"gated"``: before it, through the gate, ``"after"`` its first turn, unless it has closed the socket

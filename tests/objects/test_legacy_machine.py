@@ -627,3 +627,91 @@ def test_what_it_costs_is_told_in_units(passes: Callable[..., Any]) -> None:
         ("read-units", 2), ("read-units", 1), ("write-units", 2 + 1 + 3), ("read-units", 5), ("read-units", 4),
         ("read-units", 1), ("deletes", 1), ("deletes", 2), ("deletes", 2),
     ]  # fmt: skip
+
+
+def test_a_timer_waits_for_the_read_that_holds_the_gate(passes: Callable[..., Any]) -> None:
+    """LT-93, TM-5: due after 10 and 20 ms, a read until 50 ms; both come late and in order."""
+    fired: list[tuple[str, int]] = []
+
+    class Timed(Kept):
+        async def begin(self) -> None:
+            start = self.ctx.now()
+            self.ctx.set_timeout(lambda: fired.append(("10", self.ctx.now() - start)), 0.01)
+            pending = self.ctx.storage.get("k")
+            self.ctx.set_timeout(lambda: fired.append(("20", self.ctx.now() - start)), 0.02)
+            await pending
+            fired.append(("read", self.ctx.now() - start))
+
+    async def drive(world: World) -> None:
+        world.object("D", "a").slow_next_reads(0.05)
+        await world.env.D.get_by_name("a").begin()
+        await world.settle()
+
+    run = passes(drive, D=Timed)
+    assert [name for name, _ in fired] == ["read", "10", "20"]
+    assert run.virtual_s >= 0.05
+
+
+def test_a_read_within_a_section_holds_the_gate_of_the_section(roams: Callable[..., Any]) -> None:
+    """IG-22, IG-23: what the section waits for besides comes after the read; others after the section."""
+
+    logs: list[list[str]] = []
+
+    class Sectioned(Kept):
+        async def section(self, log: list[str]) -> None:
+            async def other() -> None:
+                await trio.sleep(0.001)
+                log.append("timer")
+
+            async def body() -> None:
+                self.ctx.wait_until(other())
+                await self.ctx.storage.get("k")
+                log.append("read")
+                await self.ctx.storage.get("l", allow_concurrency=True)
+
+            await self.ctx.block_concurrency_while(body)
+            log.append("after")
+
+        def note(self, log: list[str]) -> None:
+            log.append("other")
+
+    async def drive(world: World) -> None:
+        log: list[str] = []
+        logs.append(log)
+
+        view = world.object("D", "a")
+        view.slow_next_reads(0.01, 0.0)
+        await gather(world.env.D.get_by_name("a").run_section(), world.env.D.get_by_name("a").run_note())
+
+    class Local(Sectioned):
+        async def run_section(self) -> None:
+            await self.section(logs[-1])
+
+        def run_note(self) -> None:
+            self.note(logs[-1])
+
+    roams(drive, D=Local, schedules=30)
+    for log in logs:
+        assert log.index("read") < log.index("after")
+        if "timer" in log:
+            assert log.index("read") < log.index("timer")
+        if log.index("other") > log.index("read"):
+            assert log.index("other") > log.index("after")
+
+
+def test_a_reset_while_a_read_is_under_way_leaves_nobody_waiting_inside(passes: Callable[..., Any]) -> None:
+    """IG-32: the caller hears of the crash; the read of the dead instance completes for nobody."""
+
+    async def drive(world: World) -> None:
+        view = world.object("D", "a")
+        view.slow_next_reads(1.0)
+        call = world.env.D.get_by_name("a").read("k")
+        await world.advance(0.5)
+        view.crash()
+        with pytest.raises(Exception, match="Network connection lost"):
+            await call
+        assert await world.env.D.get_by_name("a").read("k") is None
+        await world.settle()
+
+    passes(drive, D=Kept)
+    assert LOG == ["read k"]

@@ -69,7 +69,7 @@ def open_store(
     if durable.image is not None if legacy else durable.disk is not None:
         raise UsageError(f"{cls.__name__} has changed its storage_backend; a class keeps the one it was created with")
     if legacy:
-        memory = pool.shared_memory(limits.cache_bytes) if pool is not None and options.kv_cache_shared else None
+        memory = pool.shared_memory(cls, limits.cache_bytes) if pool is not None and options.kv_cache_shared else None
         return LegacyStore(durable, hooks=hooks, limits=limits, memory=memory, now_ms=now_ms)
     store = Store(durable, hooks=hooks, pool=pool, limits=limits, now_ms=now_ms, generator=generator)
     if durable.history is None and options.runtime == "production" and durable.path is None and keeps_history(cls):

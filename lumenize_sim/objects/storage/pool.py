@@ -21,21 +21,22 @@ class ConnectionPool:
     may be exceeded for a while.
     """
 
-    __slots__ = ("_memory", "_open", "limit")
+    __slots__ = ("_memories", "_open", "limit")
 
     def __init__(self, limit: int = 64) -> None:
         self.limit = limit
         self._open: dict[Store, None] = {}
-        self._memory: CacheMemory | None = None
+        self._memories: dict[type, CacheMemory] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def shared_memory(self, limit_bytes: int) -> CacheMemory:
-        """The memory for entries of the legacy backend, where its objects share one isolate (ST-31)."""
-        if self._memory is None:
-            self._memory = CacheMemory(limit_bytes)
-        return self._memory
+    def shared_memory(self, cls: type, limit_bytes: int) -> CacheMemory:
+        """The memory for entries of the legacy backend that the objects of ``cls`` share, as one isolate (ST-31)."""
+        memory = self._memories.get(cls)
+        if memory is None:
+            memory = self._memories[cls] = CacheMemory(limit_bytes)
+        return memory
 
     def used(self, store: Store) -> None:
         """``store`` has opened its connection, or committed through it."""
