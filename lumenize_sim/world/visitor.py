@@ -8,8 +8,10 @@ from urllib.parse import urljoin
 import httpx
 import outcome
 
+from lumenize_sim.kernel.event import Event
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome, Pending
+from lumenize_sim.objects.strand import strand_var
 from lumenize_sim.world.entry import MESH_HOST
 from lumenize_sim.world.seats import FreeSeat
 
@@ -40,12 +42,17 @@ class Visitor:
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Pending[Response]:
         """Send a request to the mesh and settle with the response; no redirect is followed.  Acts at once.
 
+        For the driver, and for code of a page in this browser.
+
         Args:
             url: a path, or a whole URL; whatever the host, the app's entry answers.
 
         Settles with a ConnectionError where request or answer is lost.
         """
-        return self.send(self._seat, Request(method, urljoin(f"https://{MESH_HOST}", url), headers, body))
+        request = Request(method, urljoin(f"https://{MESH_HOST}", url), headers, body)
+        strand = strand_var.get()
+        seat = None if strand is None else strand.owner.seat
+        return self.send(seat, request) if getattr(seat, "visitor", None) is self else self._send(request)
 
     def answers(self, url: httpx.URL) -> bool:
         """Whether requests of its pages for ``url`` are its business."""
@@ -55,10 +62,32 @@ class Visitor:
         """A page of this browser asks for a web socket."""
         self.cookies.set_cookie_header(request)
 
-    def send(self, seat: Any, request: Request) -> Pending[Response]:
-        """Send a request of this browser, on behalf of the owner of ``seat``, such as a page in it."""
+    def send(self, page: Any, request: Request) -> Pending[Response]:
+        """A request of a page in this browser.  Acts at once.
+
+        The browser sends it, in a turn of its own, and hands the response back: several pages share its cookies, and
+        were those read and written in turns of the pages, nothing would order them.
+        """
+        label = f"{page.name}>{self.name}#{page.next_call(self.name)}"
+        pending, arrived = page.wait_for(label)
+        world = self._world
+
+        def back(result: Outcome) -> None:
+            cause = world.cause
+
+            def fire() -> None:
+                world.deliver(page.name, f"{label}/r", cause)
+                arrived(f"{label}/r", result)
+
+            world.kernel.post(Event(f"{label}/r", page, fire, receiver=page.receiver))
+
+        self._seat.post(label, lambda: self._send(request).when_done(back), cause=world.cause)
+        answer: Pending[Response] = pending
+        return answer
+
+    def _send(self, request: Request) -> Pending[Response]:
         self.cookies.set_cookie_header(request)
-        sent = self._world.entry.fetch(seat, request)
+        sent = self._world.entry.fetch(self._seat, request)
         answer: Pending[Response] = Pending(sent.label)
 
         def answered(result: Outcome) -> None:
