@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import outcome
 
 from lumenize_sim.objects.ending import FLUSH_FAILED
-from lumenize_sim.objects.isolate import Effect
+from lumenize_sim.objects.isolate import Effect, InstanceGone
 from lumenize_sim.objects.output_gate import LOCK_TIMEOUT_MESSAGE, LOCK_TIMEOUT_S, OutputGate
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.rpc_errors import reset_error
@@ -68,6 +68,20 @@ class Commits:
             for ask in asked:
                 ask()
         return True
+
+    def split(self) -> None:
+        """Commit what the running turn has written so far; what came out of it leaves, as at the end of a turn (OG-16).
+
+        Nothing happens within an explicit transaction.
+
+        Raises:
+            InstanceGone: that was the instance's end.
+        """
+        incarnation = self._incarnation
+        if incarnation.store.dirty and not incarnation.store.in_transaction:
+            self._commit(incarnation.isolate.effects())
+            if incarnation.owner.dead:
+                raise InstanceGone
 
     def _commit(self, effects: list[tuple[Effect, bool]]) -> None:
         incarnation = self._incarnation

@@ -317,6 +317,7 @@ class Incarnation:
             transaction=self._transaction,
             cold=self._cold,
             durable=self._durable,
+            split=self._split,
         )
 
     def _cold(self, finish: Callable[[], Any], concurrent: bool) -> Pending[Any]:
@@ -333,6 +334,10 @@ class Incarnation:
 
     def _durable(self, finish: Callable[[], Any], concurrent: bool) -> Pending[Any]:
         return self.commits.when_durable("write", finish, concurrent)
+
+    def _split(self) -> None:
+        if not self.stale and self.machine.in_turn_of(self):
+            self.commits.split()
 
     def _sync(self) -> Pending[None]:
         return self.commits.sync()

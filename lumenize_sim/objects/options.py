@@ -123,6 +123,9 @@ class MachineOptions:
             production, on in workerd.
         max_section_depth: how deep `block_concurrency_while` may nest, ``None`` for no limit (IG-27); 64 in
             production, none in workerd, whose recorded version is older than the limit.
+        awaited_writes_split: awaiting a write commits what the turn has written so far, as documentation says; off,
+            as in workerd, where writes of one turn are one commit whatever is awaited between them (OG-16).  May be
+            explored.
         rpc_errors_wait: an error that a method throws waits for the output gate like a
             result (OG-8 says it does not; undocumented).  May be explored.
         reset_on_throw: an uncaught exception resets the instance (LC-30 says it does not; documentation says that
@@ -176,6 +179,7 @@ class MachineOptions:
     compatibility_flags: tuple[str, ...] = attrs.field(default=(), converter=_flags, validator=_known_flags)
     moving_clock: bool = attrs.field(default=per_runtime(False, True))
     max_section_depth: int | None = attrs.field(default=per_runtime(64, None))
+    awaited_writes_split: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     rpc_errors_wait: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     reset_on_throw: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     hung_sections_break: bool | Explored = attrs.field(default=False, metadata=open_to(True))

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from lumenize_sim import World, gather
+from lumenize_sim import EXPLORED, Faults, World, gather
 from lumenize_sim.objects import Request, Response
 from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of, seconds, thrown
 from tests.conformance.program import ISOLATE
@@ -366,6 +366,20 @@ async def lt_35(world: World) -> Any:
 async def lt_36(world: World) -> Any:
     await wreck(world, "awaited")
     return "".join(world.object("D", "o").storage.list())
+
+
+@test(
+    "LT-36 split",
+    "OG-16",
+    bindings=D,
+    allowed=["", "a", "ab"],
+    never={"the later write without the earlier": lambda o: o == "b"},
+    options={"awaited_writes_split": EXPLORED},
+    faults=Faults(kinds=EVERYWHERE),
+    title="the same where it is open whether an await splits (open point 1)",
+)
+async def lt_36_split(world: World) -> Any:
+    return await lt_36.drive(world)
 
 
 @test(

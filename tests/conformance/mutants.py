@@ -186,6 +186,14 @@ MUTANTS: Final = (
         "rpc_errors_wait: bool | Explored = attrs.field(default=True",
         (litmus("LT-40 RPC"),),
     ),
+    Mutant(
+        "an awaited write is a commit of its own",
+        ("OG-16",),
+        "objects/options.py",
+        "awaited_writes_split: bool | Explored = attrs.field(default=False",
+        "awaited_writes_split: bool | Explored = attrs.field(default=True",
+        ("tests/objects/test_storage_splitting.py::test_without_the_option_and_without_an_await_they_are_one_commit",),
+    ),
     # -- resets
     Mutant(
         "a crash keeps unflushed commits",

@@ -21,6 +21,7 @@ from lumenize_sim.objects.storage.legacy import HiddenSqlStorage, LegacyStorage,
 from lumenize_sim.objects.storage.limits import Limits
 from lumenize_sim.objects.storage.object_store import ObjectStore
 from lumenize_sim.objects.storage.pool import ConnectionPool
+from lumenize_sim.objects.storage.splitting import SplitWrites
 from lumenize_sim.objects.storage.storage import Storage
 from lumenize_sim.objects.storage.store import Store
 
@@ -85,4 +86,7 @@ def storage_over(store: ObjectStore, cls: type, options: MachineOptions, now_ms:
     if not isinstance(store, Store):
         raise SimulatorError(f"no storage is known over a {type(store).__name__}")
     make = HiddenSqlStorage if backend_of(cls) == "kv" else Storage
-    return make(store, now_ms=now_ms, delete_all_deletes_alarm=deletes, recovers=options.runtime == "production")
+    storage = make(store, now_ms=now_ms, delete_all_deletes_alarm=deletes, recovers=options.runtime == "production")
+    if options.awaited_writes_split is True:
+        storage._entries = SplitWrites(storage._entries, lambda: store.hooks.split())
+    return storage

@@ -50,6 +50,7 @@ class StoreHooks:
             ``finish()`` returns when it has been read, in a turn that owns the lock of this one, unless ``concurrent``.
         durable: the same for one that has to wait until what this turn has written is durable.
         usage: ``usage(kind, amount)``: what is billed (BL-7, BL-8); ``None`` costs nothing.
+        split: commits what the running turn has written so far (OG-16).
         transaction: runs ``fn(txn)`` in a critical section, around a `StorageTransaction` (OG-28).
     """
 
@@ -60,4 +61,5 @@ class StoreHooks:
     cold: Callable[[Callable[[], Any], bool], Pending[Any]] = _at_once
     durable: Callable[[Callable[[], Any], bool], Pending[Any]] = _at_once
     usage: Usage | None = None
+    split: Callable[[], None] = _nothing
     transaction: Callable[[Callable[[Any], Awaitable[Any]]], Pending[Any]] = _no_transaction
