@@ -37,6 +37,7 @@ from lumenize_sim.objects import RpcTarget as RpcTarget
 from lumenize_sim.objects import WebSocketPair as WebSocketPair
 from lumenize_sim.objects import WebSocketRequestResponsePair as WebSocketRequestResponsePair
 from lumenize_sim.objects import WorkerEntrypoint as WorkerEntrypoint
+from lumenize_sim.objects import begin as begin
 from lumenize_sim.objects import gather as gather
 from lumenize_sim.objects import retryable as retryable
 from lumenize_sim.world import CostReport as CostReport
@@ -89,6 +90,7 @@ __all__ = [
     "WorkerEntrypoint",
     "World",
     "WorldOptions",
+    "begin",
     "explore",
     "gather",
     "mesh",

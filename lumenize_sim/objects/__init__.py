@@ -13,6 +13,7 @@ from lumenize_sim.objects.isolate import Isolate as Isolate
 from lumenize_sim.objects.options import EXPLORED as EXPLORED
 from lumenize_sim.objects.options import MachineOptions as MachineOptions
 from lumenize_sim.objects.pending import Pending as Pending
+from lumenize_sim.objects.pending import begin as begin
 from lumenize_sim.objects.pending import gather as gather
 from lumenize_sim.objects.prices import PriceTable as PriceTable
 from lumenize_sim.objects.rpc_errors import DurableObjectError as DurableObjectError
@@ -42,6 +43,7 @@ __all__ = [
     "WebSocketPair",
     "WebSocketRequestResponsePair",
     "WorkerEntrypoint",
+    "begin",
     "gather",
     "retryable",
 ]

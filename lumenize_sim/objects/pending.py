@@ -9,17 +9,18 @@ once and returns a `Pending`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import outcome
 import trio
 
+from lumenize_sim.errors import UsageError
 from lumenize_sim.objects.strand import strand_var
 
-__all__ = ["Pending", "gather"]
+__all__ = ["Pending", "begin", "gather"]
 
 T = TypeVar("T")
 Outcome = outcome.Value[Any] | outcome.Error
@@ -109,14 +110,48 @@ class Pending(Generic[T]):
         return f"<Pending {self.label} {state}>"
 
 
-class _Readable(Protocol):
-    def read(self) -> Pending[Any]: ...
+def begin(awaitable: Awaitable[T]) -> Pending[T]:
+    """Let ``awaitable`` go on by itself, as an async function of JavaScript does that is called and not awaited.
+
+    A coroutine becomes a task of whoever runs: it begins in this turn, once the running code waits or ends, and ends
+    with its node.  It keeps nothing alive; ``ctx.wait_until`` does.  Its failure is the outcome, and if nobody asks
+    for that, nothing happens (LC-30).
+
+    Raises:
+        UsageError: called outside of every node and driver.
+    """
+    if isinstance(awaitable, Pending):
+        return awaitable
+    read: Callable[[Any], Pending[T]] | None = getattr(type(awaitable), "read", None)
+    if read is not None:
+        return read(awaitable)  # a property of a stub, which is read when asked for
+    strand = strand_var.get()
+    if strand is None:
+        close = getattr(awaitable, "close", None)
+        if close is not None:
+            close()
+        raise UsageError("begin() was called outside of every node and driver, so nobody can run it; await it there")
+    begun: Pending[T] = Pending(getattr(awaitable, "__qualname__", "task"))
+
+    async def run() -> None:
+        try:
+            value = await awaitable
+        except Exception as error:
+            begun.settle(outcome.Error(error))
+        else:
+            begun.settle(outcome.Value(value))
+
+    strand.owner.spawn(run)
+    return begun
 
 
-def gather(*pendings: Pending[Any] | _Readable) -> Pending[list[Any]]:
-    """All results in the order given, as `Promise.all`: the first error to arrive settles it."""
+def gather(*awaitables: Awaitable[Any]) -> Pending[list[Any]]:
+    """All results in the order given, as `Promise.all`: the first error to arrive settles it.
+
+    What has not begun yet, such as a coroutine, begins now (`begin`).
+    """
     together: Pending[list[Any]] = Pending("gather")
-    left = len(pendings)
+    left = len(awaitables)
     values: list[Any] = [None] * left
     if not left:
         return Pending.of([])
@@ -131,8 +166,6 @@ def gather(*pendings: Pending[Any] | _Readable) -> Pending[list[Any]]:
         if not left:
             together.settle(outcome.Value(values))
 
-    for index, pending in enumerate(pendings):
-        if not isinstance(pending, Pending):
-            pending = pending.read()  # a property of a stub, which is read when asked for
-        pending.when_done(partial(arrived, index))
+    for index, awaitable in enumerate(awaitables):
+        begin(awaitable).when_done(partial(arrived, index))
     return together

@@ -350,16 +350,10 @@ class FailingConstructor(Failing):
 async def first_fails(world: World) -> Any:
     """Three calls at once, then one on the same stub and one on a fresh one."""
     stub = world.env.D.get_by_name("d")
-    calls = [settled_later(stub.hi()) for _ in range(3)]
-    first = [await call() for call in calls]
+    first = await gather(*[settled(stub.hi()) for _ in range(3)])
     await world.advance(0.020)
     same = await settled(stub.hi())
     return {"first": first, "sameStub": same, "freshStub": await settled(world.env.D.get_by_name("d").hi())}
-
-
-def settled_later(pending: Pending[Any]) -> Any:
-    """What has begun already, to be awaited in order."""
-    return lambda: settled(pending)
 
 
 def fresh_works(outcome: Any) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from lumenize_sim import DurableObject, WorkerEntrypoint, World, gather
+from lumenize_sim import DurableObject, WorkerEntrypoint, World, begin, gather
 from lumenize_sim.clone import AggregateError, RangeError
 from lumenize_sim.objects import Pending, Response
 from tests.conformance.errors import PROPERTIES, description, settled
@@ -552,7 +552,7 @@ class LeftBehind(DurableObject):
         elif kind == "waitUntil":
             self.ctx.wait_until(work())
         else:
-            self.ctx.set_timeout(work, 0)  # an async function begun and not awaited: Python has no floating promise
+            begin(work())
         return "ok"
 
     def rejecting(self) -> str:
