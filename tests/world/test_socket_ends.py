@@ -125,6 +125,9 @@ class Caller(DurableObject):
     def close(self) -> None:
         self.ws.close(4005, "done")
 
+    def say(self, text: str) -> None:
+        self.ws.send(text)
+
     async def fetch(self, request: Request) -> Response:
         """Passes the upgrade on."""
         return await self.env.S.get_by_name("o").fetch(request)
@@ -400,6 +403,41 @@ def test_the_opening_of_a_socket_is_refused_where_nobody_is() -> None:
         assert log(world, "C") == [0, ("error", 3), ("close", 3)]
         with pytest.raises(SyntaxError, match="must be ws or wss"):
             await world.env.C.get_by_name("o").dial("https://mesh.simulated")
+
+    passes(drive)
+
+
+def test_an_object_dials_a_server_beyond_the_mesh() -> None:
+    """WS-33: open, messages both ways, and a close from either end; a server that answers otherwise is an error."""
+    heard: list[Any] = []
+
+    def answer(request: Request) -> Response:
+        if request.url.path == "/no":
+            return Response(404)
+        client, server = WebSocketPair()
+        server.on_message = lambda event: (heard.append(event.data), server.send("hi"))
+        server.on_close = lambda event: heard.append((event.code, event.was_clean))
+        server.accept()
+        server.send(request.headers.get("sec-websocket-protocol", ""))
+        return Response(101, web_socket=client)
+
+    async def drive(world: World) -> None:
+        world.server("https://feed.example", answer)
+        caller = world.env.C.get_by_name("o")
+        await caller.dial("wss://feed.example/x", ("a", "b"))
+        await world.advance(30)
+        assert log(world, "C") == [0, ("open", 1), ("message", 1)]
+        await caller.say("hello")
+        await world.settle()
+        await caller.close()
+        await world.settle()
+        assert heard == ["hello", (4005, True)]
+        assert log(world, "C")[3:] == [("message", 1), ("close", 3)]
+        await caller.dial("wss://feed.example/no")
+        await world.settle()
+        assert log(world, "C")[5:] == [0, ("error", 3), ("close", 3)]
+        await world.advance(11)
+        assert not world.object("C", "o").in_memory
 
     passes(drive)
 
