@@ -23,6 +23,7 @@ _FAULTS: Mapping[str, str] = {
     "lost-flush": "this flush loses its connection",
     "torn-delete-all": "delete_all was broken off half way",
     "lock-timeout": "a flush took too long: reset, held output lost",
+    "slow-reader": "slow reader: what is sent waits here",
     "partition": "partition: what leaves here is held back",
     "heal": "partition healed: held messages go on",
     "disconnect": "socket cut: what leaves here is lost",

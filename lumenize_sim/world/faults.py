@@ -26,6 +26,7 @@ __all__ = [
     "PARTITION_S",
     "SLOW_FETCH_S",
     "SLOW_FLUSH_S",
+    "SLOW_READER_S",
     "SLOW_READ_S",
     "SLOW_SCHEDULER_S",
     "Faults",
@@ -38,6 +39,7 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "slow-flush": (4, "a commit becomes durable late"),
     "slow-read": (4, "a read of the legacy backend waits long for the disk"),
     "lost-flush": (6, "a flush of the legacy backend loses its connection, and is tried again up to four times"),
+    "slow-reader": (3, "whoever an object sends to by socket does not read for a while; if it is reset, that is lost"),
     "partition": (5, "one direction of a socket is held, then healed"),
     "disconnect": (2, "a socket is cut after a delivered prefix; the client reconnects"),
     "half-open": (2, "a socket silently loses everything, and is cut later"),
@@ -64,6 +66,7 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
 PARTITION_S: Final = (0.0, 0.5, 3.0, 10.0, 40.0)
 SLOW_FLUSH_S: Final = (0.0, 0.05, 1.0, 20.0)
 SLOW_READ_S: Final = (0.0, 0.05, 0.2, 2.0)
+SLOW_READER_S: Final = (0.0, 1.0, 15.0)
 HALF_OPEN_S: Final = 45.0
 SLOW_FETCH_S: Final = 20.0
 FETCH_TIMEOUT_S: Final = 100.0

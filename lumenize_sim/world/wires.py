@@ -3,7 +3,8 @@
 A connection is two queues.  Frames keep their order in each; nothing orders the two.
 It can be cut after a delivered prefix, go half-open (one direction silently loses
 everything, and both sides learn of it much later), or be partitioned (one direction is
-held for a while, then healed).
+held for a while, then healed).  Where the other end does not read, what is sent stays with
+its sender, and is lost with it.
 
 Each of these begins at a frame of one direction, in a turn of its sender, and changes
 only what that sender does from then on; the other side hears of it by an event.  Were a
@@ -21,7 +22,7 @@ from lumenize_sim.kernel.event import Event
 from lumenize_sim.objects.http import Response
 from lumenize_sim.objects.websocket import NO_STATUS_CODE
 from lumenize_sim.world.connection import DOWN, OTHER, UP, Connection, End, Way
-from lumenize_sim.world.faults import HALF_OPEN_S, PARTITION_S
+from lumenize_sim.world.faults import HALF_OPEN_S, PARTITION_S, SLOW_READER_S
 from lumenize_sim.world.network import render
 
 if TYPE_CHECKING:
@@ -183,6 +184,13 @@ class Wires:
         """The boundary before a frame.  True when the frame is lost."""
         plan, world, now_us = self._world.plan, self._world, self._kernel.now_us
         end, target = connection.ways[way], f"{connection.id}{way}"
+        if way == DOWN:
+            slow = plan.at("slow-reader", target, len(SLOW_READER_S))
+            if slow and end.stalled is None:
+                world.fault_fired("slow-reader", target, slow)
+                self.stall(connection, way)
+                due_us = now_us + round(SLOW_READER_S[slow] * 1_000_000)
+                self._later(connection, way, "reads", due_us, lambda: self.resume(connection, way))
         held = plan.at("partition", target, len(PARTITION_S))
         if held and end.held_until_us <= now_us:
             world.fault_fired("partition", target, held)

@@ -9,9 +9,12 @@ import trio
 
 from lumenize_sim import DurableObject, Mesh, World, WorldOptions, explore, scenario, simulate
 from lumenize_sim.clone import RangeError
+from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.objects import Request, Response, WebSocketPair, WebSocketRequestResponsePair
 from lumenize_sim.objects.options import EXPLORED, MachineOptions
 from lumenize_sim.objects.websocket import WebSocket
+from lumenize_sim.world.run import run_scenario
 
 LOST = "WebSocket disconnected without sending Close frame."
 RESET = "Durable Object connection closed because the object was reset."
@@ -414,6 +417,28 @@ def test_what_a_slow_client_has_not_read_is_lost_with_the_instance(dies: bool) -
         assert ws.messages == ([] if dies else ["wrote 1"])
 
     passes(drive)
+
+
+@pytest.mark.parametrize("crash", [0, 1])
+def test_a_slow_reader_is_a_fault_that_can_be_planned(crash: int) -> None:
+    """WS-31: late, or lost where the object goes meanwhile."""
+    got: list[Any] = []
+
+    async def drive(world: World) -> None:
+        ws = await world.open_socket("D", "o")
+        ws.send("write 1")
+        await world.advance(0.9)
+        got.append(list(ws.messages))
+        if crash:
+            world.object("D", "o").crash()
+        await world.settle()
+        got.append(list(ws.messages))
+
+    made = scenario(Mesh(bindings={"D": Room}))(drive)
+    run = run_scenario(made, GuidedChooser(), plan=FaultPlan({"browser1~0v%slow-reader#0": 1}))
+    assert not run.failed, run.message
+    assert run.faults["slow-reader"] == 1
+    assert got == [[], [] if crash else ["wrote 1"]]
 
 
 def test_the_order_of_get_web_sockets_is_an_option() -> None:
