@@ -44,9 +44,12 @@ class NetworkVerbs:
     release = heal
 
     def heal_all(self) -> None:
-        """Everything that is held arrives now."""
+        """Everything that is held arrives now, and everybody reads."""
         for connection in list(self._held):
             self._release(connection)
+        wires = self._world.sockets.wires
+        for connection in self._world.sockets.connections:
+            wires.resume(connection, DOWN)
 
     def _release(self, connection: Connection) -> None:
         self._held.remove(connection)

@@ -124,9 +124,10 @@ class Wires:
     def resume(self, connection: Connection, way: str) -> None:
         """The other end reads again."""
         end = connection.ways[way]
-        events, end.stalled = end.stalled or [], None
-        for event in events:
-            self._send_on(end, event)
+        if end.stalled is not None:
+            events, end.stalled = end.stalled, None
+            for event in events:
+                self._send_on(end, event)
 
     # -- closing -----------------------------------------------------------------------
 
