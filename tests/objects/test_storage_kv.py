@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -20,6 +21,14 @@ NO_BOUNDS: dict[str, Any] = {}
 
 def opened(**options: Any) -> Storage:
     return Storage(Store(Durable(), hooks=StoreHooks(), **options), now_ms=lambda: 1000)
+
+
+def legacy() -> LegacyStorage:
+    return LegacyStorage(LegacyStore(Durable(), hooks=StoreHooks(), now_ms=lambda: 1000), now_ms=lambda: 1000)
+
+
+#: What is said of the asynchronous operations holds on either backend.
+either = pytest.mark.parametrize("make", [opened, legacy])
 
 
 def got(pending: Pending[Any]) -> Any:
@@ -57,38 +66,43 @@ def test_a_value_is_a_snapshot_and_every_get_is_a_new_copy() -> None:
     assert got(storage.get("j")) == {"x": 1}
 
 
-def test_stored_none_is_not_a_missing_entry() -> None:
-    storage = opened()
-    storage.kv.put("n", None)
-    assert storage.kv.get("n", "default") is None
+@either
+def test_stored_none_is_not_a_missing_entry(make: Callable[[], Storage]) -> None:
+    storage = make()
+    storage.put("n", None)
+    assert got(storage.get("n", "default")) is None
     assert got(storage.get(["n", "m"])) == {"n": None}
     assert got(storage.get("m", 5)) == 5
 
 
-def test_operations_act_when_called_and_not_when_awaited() -> None:
-    storage = opened()
+@either
+def test_operations_act_when_called_and_not_when_awaited(make: Callable[[], Storage]) -> None:
+    storage = make()
     storage.put("a", 1)
-    assert storage.kv.get("a") == 1
+    assert got(storage.get("a")) == 1
     read = storage.get("a")
     storage.put("a", 2)
     assert got(read) == 1
 
 
-def test_delete_tells_whether_and_how_many_existed() -> None:
+@either
+def test_delete_tells_whether_and_how_many_existed(make: Callable[[], Storage]) -> None:
     """ST-4; after Appendix C's recorded ``store-list-order``."""
-    storage = opened()
+    storage = make()
     storage.put({"a": 1, "b": 2, "c": 3})
     assert got(storage.delete("a")) is True
     assert got(storage.delete("a")) is False
     assert got(storage.delete(["b", "c", "x"])) == 2
-    assert storage.kv.delete("b") is False
+    assert got(storage.delete("b")) is False
+    assert got(storage.delete([])) == 0
 
 
-def test_list_is_in_order_of_utf8_and_not_of_utf16() -> None:
+@either
+def test_list_is_in_order_of_utf8_and_not_of_utf16(make: Callable[[], Storage]) -> None:
     """ST-10, LT-46."""
-    storage = opened()
+    storage = make()
     for key in ["a", "B", "é", "\U0001f600", "\ufffd", ""]:
-        storage.kv.put(key, key)
+        storage.put(key, key)
     order = ["", "B", "a", "é", "\ufffd", "\U0001f600"]
     assert list(got(storage.list())) == order
     assert list(got(storage.list(reverse=True, limit=2))) == order[:-3:-1]
@@ -120,9 +134,13 @@ def test_list_ranges_agree_with_a_sorted_dictionary(
     """ST-5: start is the smallest in both directions, prefix and range are intersected."""
     if start is not None:
         after = None
-    storage = opened()
+    storage, other = opened(), legacy()
     for number, key in enumerate(keys):
         storage.kv.put(key, number)
+        other.put(key, number)
+        if number % 3 == 1:  # so that some entries are on the disk, some under way and some not yet
+            other._store.commit()
+            other._store.settle()
     expected = sorted(
         (
             key
@@ -140,6 +158,7 @@ def test_list_ranges_agree_with_a_sorted_dictionary(
     }  # fmt: skip
     assert [key for key, _ in storage.kv.list(**bounds)] == expected
     assert list(got(storage.list(**bounds))) == expected
+    assert list(got(other.list(**bounds))) == expected
 
 
 @pytest.mark.parametrize(
@@ -155,9 +174,10 @@ def test_impossible_ranges_are_type_errors(bounds: dict[str, Any], message: str)
     storage = opened()
     with pytest.raises(TypeError) as sync:
         storage.kv.list(**bounds)
-    with pytest.raises(TypeError) as later:
-        got(storage.list(**bounds))
-    assert str(sync.value) == str(later.value) == message
+    for one in (storage, legacy()):
+        with pytest.raises(TypeError) as later:
+            got(one.list(**bounds))
+        assert str(sync.value) == str(later.value) == message
 
 
 def test_a_new_list_invalidates_the_one_before() -> None:
@@ -216,6 +236,19 @@ def test_put_of_undefined_is_refused_skipped_or_stored() -> None:
     assert storage.kv.get("u", "default") is None
     assert got(storage.get("u")) is None
     assert storage.kv.delete("u") is True
+
+
+def test_put_of_undefined_on_the_legacy_backend() -> None:
+    """ST-2."""
+    storage = legacy()
+    for pending in (storage.put("a", UNDEFINED), storage.put("a")):
+        with pytest.raises(TypeError, match=r"^put\(\) called with undefined value\.$"):
+            got(pending)
+    got(storage.put({"a": UNDEFINED, "b": 1}))
+    assert got(storage.list()) == {"b": 1}
+    with pytest.raises(DataCloneError):
+        got(storage.put({"c": 1, "d": lambda: 1}))
+    assert got(storage.list()) == {"b": 1}
 
 
 def test_put_of_many_stores_all_or_nothing() -> None:
@@ -365,14 +398,10 @@ def test_headers_are_stored_and_live_capabilities_are_not() -> None:
     assert storage.kv.get("f") is None
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "kv"])
-def test_options_that_are_hints_change_nothing(backend: str) -> None:
+@either
+def test_options_that_are_hints_change_nothing(make: Callable[[], Storage]) -> None:
     """ST-8, IG-10: every operation takes them on either backend."""
-    storage = (
-        opened()
-        if backend == "sqlite"
-        else LegacyStorage(LegacyStore(Durable(), hooks=StoreHooks(), now_ms=lambda: 0), now_ms=lambda: 0)
-    )
+    storage = make()
     hints: dict[str, Any] = {"allow_concurrency": True, "no_cache": True}
     got(storage.put("a", 1, **hints, allow_unconfirmed=True))
     got(storage.put({"b": 2, "c": 3}, **hints, allow_unconfirmed=True))
