@@ -584,7 +584,7 @@ def test_calling_what_is_no_function_says_so() -> None:
 
 
 def test_a_client_without_an_instance_name_needs_nothing_but_a_way_to_a_token() -> None:
-    """T-CL 1, 2, T-BR 2: construction does not raise, and the name comes with the token."""
+    """T-CL 1 and 2, T-BR-2: construction does not raise, and the name comes with the token."""
 
     async def drive(world: World) -> None:
         tab = await world.connect(Tab, sub="alice")

@@ -102,7 +102,7 @@ def test_a_path_that_names_a_binding_only_is_a_bad_request() -> None:
 def test_a_token_that_does_not_hold_is_refused_with_the_words_of_the_original(
     tokens: list[str], status: int, text: str, kind: str
 ) -> None:
-    """Status, body and type."""
+    """Status, body and type; the gateway is never reached (T-D6-4)."""
     refused = asked("/gateway/MEMO_PAD/u1.t", *tokens)
     assert isinstance(refused, Response)
     assert (refused.status, refused.text, refused.headers["content-type"]) == (status, text, kind)

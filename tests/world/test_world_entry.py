@@ -170,7 +170,7 @@ class Edge(WorkerEntrypoint):
 
 
 def test_an_app_can_have_an_entry_of_its_own() -> None:
-    """RT-15: it answers requests and upgrades alike; a foreign origin is refused (T-D6)."""
+    """RT-15: it answers requests and upgrades alike; a foreign origin is refused (T-D6-3)."""
 
     async def drive(world: World) -> None:
         assert (await world.fetch("/who", headers={"User-Agent": "robot"})).json() == {"agent": "robot"}
