@@ -58,7 +58,7 @@ def drive(app: Mesh, test: Callable[[World], Awaitable[None]]) -> None:
 
 
 def test_two_editors_share_one_document_as_in_getting_started() -> None:
-    """T-D4-1, T-D5-1: opened empty, saved for all, guarded, findings for the author only, subscribers stored by name."""
+    """T-D4-1, T-D5-1: opened empty, saved for all, guarded, findings for the author only, subscribers stored."""
     editor = load_scenario(DOCS.parent / "collab_editor.py")
     code: Any = sys.modules[editor.drive.__module__]
 
