@@ -1,7 +1,8 @@
 """The report of `hibernation_loses_reply`, mended by two one-way calls.
 
-The object waits for nothing: the Worker calls back when it is done.  That call reaches
-whatever instance there is then, or wakes one.
+The object waits for nothing: the Worker answers at once, works on behind its answer
+(`wait_until`, or it would end with the object that called it), and calls back when it is
+done.  That call reaches whatever instance there is then, or wakes one.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ class Summariser(LumenizeWorker):
     """Takes its time, and calls back."""
 
     @mesh
-    async def summarise(self, name: str, text: str) -> None:
+    def summarise(self, name: str, text: str) -> None:
+        self.ctx.wait_until(self._summarise(name, text))
+
+    async def _summarise(self, name: str, text: str) -> None:
         await trio.sleep(5)
-        self.lmz.call("REPORT", name, self.ctn(Report).summarised(text.split(".")[0]))
+        await self.lmz.call_raw("REPORT", name, self.ctn(Report).summarised(text.split(".")[0]))
 
 
 class Report(LumenizeDO):

@@ -113,9 +113,16 @@ class SimCall(Call):
         self.network.open_session(self, "session" if planned else "unsent")
 
     def caller_gone(self) -> None:
-        """See `Call`."""
-        invocation = self.actor.invocation
-        self.actor.post_own(f"{self.label}/gone", invocation.caller_gone)
+        """See `Call`.  The news travels behind the call: a Worker begins whatever was sent to it."""
+        network, seat = self.network, self.actor
+        world, cause = network.world, network.world.cause
+        label = f"{self.label}/gone"
+
+        def fire() -> None:
+            world.deliver(seat.name, label, cause)
+            seat.invocation.caller_gone()
+
+        network.post(self.target, self, Event(label, seat, fire, receiver=seat.receiver))
 
     def machine(self) -> ObjectMachine:
         """See `Call`."""
@@ -266,7 +273,7 @@ class CallNetwork:
             seat.depth = depth
             if caller is not world.driver:
                 caller.asks(call)
-            self._post(target, call, event)
+            self.post(target, call, event)
             return
         actor = call.actor
         name, cause = actor.name, call.trace_cause
@@ -276,7 +283,7 @@ class CallNetwork:
             arrive()
 
         event = Event(label, actor, fire, receiver=_receiver(actor), delay_limit_us=self.limit_us)
-        self._post(target, call, event)
+        self.post(target, call, event)
 
     def _retries(self, call: SimCall, lost: int) -> bool:
         """Whether a call that is lost leaves again, instead of failing (RPC-5).
@@ -325,9 +332,9 @@ class CallNetwork:
                 machine.open_session(label, call.target.id)
 
         event = Event(label, machine.host, fire, receiver=machine.name, delay_limit_us=self.limit_us)  # type: ignore[arg-type]  # the host is the actor
-        self._post(call.target, call, event)
+        self.post(call.target, call, event)
 
-    def _post(self, target: Any, call: SimCall, event: Event) -> None:
+    def post(self, target: Any, call: SimCall, event: Event) -> None:
         """Onto one of the two channels of a stub (RPC-1a)."""
         while type(target) is RpcPromise:
             target = target._call.target
