@@ -102,6 +102,7 @@ class Connection:
         ends: who sends in either direction; the one that was asked is unknown until the answer.
         ways: what the sender of either direction does to its frames.
         asked: where the upgrade was asked for: an `ObjectHostOf` or a `FreeSeat`.
+        told: written by whoever dialled: the answer has arrived.
         early: written by whoever was asked: what the dialling end did before the answer.
     """
 
@@ -110,6 +111,7 @@ class Connection:
         self.ends: dict[str, End] = {}
         self.ways = {UP: Way(), DOWN: Way()}
         self.asked: Any = None
+        self.told = False
         self.early: list[tuple[str, Callable[[End, str], None]]] = []
 
     @property

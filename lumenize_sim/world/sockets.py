@@ -200,7 +200,7 @@ class Sockets:
         if way == DOWN:
             early, connection.early = connection.early, []
             for label, arrive in early:
-                self.wires.pass_on(connection, label, arrive)
+                self.wires.pass_on(end, label, arrive)
 
     def _flush(self, record: SocketRecord) -> None:
         for kind, payload in self._early.pop(record, ()):
@@ -253,6 +253,7 @@ class Sockets:
                 return  # connected when its peer is, or is given away
             far = NodeEnd(self._world, place, peer.record)
         connection = self._connection(place.name)
+        connection.told = True
         self._join(connection, UP, NodeEnd(self._world, place, record))
         self._join(connection, DOWN, far)
         self._flush(far.record)

@@ -68,44 +68,49 @@ class Wires:
 
     def _names(self, connection: Connection, way: str) -> tuple[str, str]:
         up = connection.ends[UP].name
-        down = connection.ends[DOWN].name if DOWN in connection.ends else getattr(connection.asked, "name", "")
+        known = connection.told or way == DOWN
+        down = connection.ends[DOWN].name if known else getattr(connection.asked, "name", "")
         return (up, down) if way == UP else (down, up)
 
     def carry(self, connection: Connection, way: str, label: str, arrive: Arrive, cause: int = -1) -> None:
         """Something that arrives at the other end behind what is under way to it."""
-        if OTHER[way] not in connection.ends and connection.asked is None:
-            return  # refused before anybody was asked
+        if way == UP and (DOWN not in connection.ends if connection.told else connection.asked is None):
+            return  # refused: there is nobody
         self._send_on(connection.ways[way], self._event(connection, way, label, arrive, cause))
 
     def opened(self, connection: Connection, response: Response) -> None:
         """The answer to an upgrade, accepted or not, goes down."""
-        if response.web_socket is None:
-            self.carry(connection, DOWN, f"{connection.id}/refused", lambda far, label: far.refused(label, response))
-        else:
-            self.carry(connection, DOWN, f"{connection.id}/opened", lambda far, label: far.accepted(label, response))
+
+        def arrive(far: End, label: str) -> None:
+            connection.told = True
+            if response.web_socket is None:
+                far.refused(label, response)
+            else:
+                far.accepted(label, response)
+
+        what = "refused" if response.web_socket is None else "opened"
+        self.carry(connection, DOWN, f"{connection.id}/{what}", arrive)
 
     def _event(self, connection: Connection, way: str, label: str, arrive: Arrive, cause: int = -1) -> Event:
-        meant = connection.ends.get(OTHER[way])
+        if way == DOWN or connection.told:
+            far = connection.ends[OTHER[way]]
+            return far.event(label, lambda: arrive(far, label), cause, self._limit_us)
+        # Whoever dialled does not know yet who answers: that depends on others, so it must not decide anything here.
+        world, asked = self._world, connection.asked
 
         def fire() -> None:
-            far = connection.ends.get(OTHER[way])
-            if far is None:
-                # The upgrade is not answered yet: only then is there an end that could hear of it.
+            world.deliver(asked.name, label, cause)
+            answered = connection.ends.get(DOWN)
+            if answered is None:
                 connection.early.append((label, arrive))
-            elif meant is not None or getattr(far, "place", None) is connection.asked:
-                arrive(far, label)
             else:
-                # Whoever was asked has passed the upgrade on, and is not in the way any more (WS-35).
-                self.pass_on(connection, label, arrive)
+                self.pass_on(answered, label, arrive)
 
-        if meant is not None:
-            return meant.event(label, fire, cause, self._limit_us)
-        event: Event = connection.asked.event(label, fire, cause=cause, limit_us=self._limit_us)
-        return event
+        return Event(label, asked, fire, receiver=asked.name, delay_limit_us=self._limit_us)
 
-    def pass_on(self, connection: Connection, label: str, arrive: Arrive) -> None:
-        """What arrived before the end was known arrives at it now."""
-        self._kernel.post(self._event(connection, UP, f"{label}'", arrive))
+    def pass_on(self, far: End, label: str, arrive: Arrive) -> None:
+        """What arrived before the end was known, or where it is not (WS-35), arrives at it now."""
+        self._kernel.post(far.event(f"{label}'", lambda: arrive(far, f"{label}'"), -1, 0))
 
     def _send_on(self, way: Way, event: Event) -> None:
         if way.stalled is not None:

@@ -568,3 +568,25 @@ def test_a_run_with_sockets_of_every_kind_replays_from_its_tape(target: str) -> 
         run = simulate(made, seed=seed)
         assert not run.outcome.failed, run.outcome.message
         assert replay(run.tape, scenario=made).digest == run.digest
+
+
+@pytest.mark.slow
+def test_a_page_that_leaves_while_its_upgrade_is_passed_on_is_heard_of_in_every_order() -> None:
+    """WS-14, WS-35: by whoever answers at last, also when the Worker in between has ended."""
+
+    async def drive(world: World) -> None:
+        ws = await world.open_socket("W", None, "/hello", wait=False)
+        other = await world.open_socket("S", "p", "/")
+        other.on_message = lambda _: ws.terminate()
+        other.send("now")
+        await world.settle()
+        instance = world.object("S", "o").instance
+        heard = [] if instance is None else list(instance.log)
+        assert heard == [("close", 1006, LOST, False, 2)]
+
+    report = explore(scenario(app)(drive), schedules=200)
+    assert not report.failures, report
+    made = scenario(app)(drive)
+    for seed in range(40):
+        run = simulate(made, seed=seed)
+        assert replay(run.tape, scenario=made).digest == run.digest
