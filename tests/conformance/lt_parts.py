@@ -133,6 +133,9 @@ def lt(
                 return f"{name}: {reason}"
         return None
 
+    # Nearly all of them are small; what is drawn for each run is not enumerated.
+    drawn = any(more.get(what) for what in ("seeds", "every", "faults", "plan", "at_most"))
+    more.setdefault("exhaustive", not drawn)
     return program(
         name,
         rules=rules,

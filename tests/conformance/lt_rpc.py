@@ -66,6 +66,7 @@ async def lt_66(world: World) -> Any:
     "RPC-2",
     bindings=D,
     allowed=["a1 a2 b1 b2", "a1 b1 a2 b2", "a1 b1 b2 a2", "b1 a1 a2 b2", "b1 a1 b2 a2", "b1 b2 a1 a2"],
+    exhaustive=False,
     title="two stubs: any merge",
 )
 async def lt_66_two(world: World) -> Any:
@@ -239,6 +240,7 @@ def out_of_order(outcome: str) -> bool:
     bindings={"D": Both, "C": Alternating},
     allowed=MERGES,
     never={"disorder within a kind": out_of_order},
+    exhaustive=False,
     title="fetch and RPC on one stub, from an object: any merge",
 )
 async def lt_66_both(world: World) -> Any:
@@ -253,6 +255,7 @@ async def lt_66_both(world: World) -> Any:
     allowed={PRODUCTION: MERGES, WORKERD: [FETCHES_FIRST]},
     also={"RPC-1a: two channels, with no order between them": MERGES},
     never={"disorder within a kind": out_of_order},
+    exhaustive=False,
     title="the same from a Worker",
 )
 async def lt_66_worker(world: World) -> Any:
