@@ -16,7 +16,7 @@ from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.refusal import QuotaExceededError
 from lumenize_sim.objects.rpc_errors import reset_error
 from lumenize_sim.objects.storage import Storage, storage_over
-from lumenize_sim.objects.storage.sql import string_of
+from lumenize_sim.objects.storage.sql_values import string_of
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.objects.timers import MAX_TIMERS, delay_ms
 from lumenize_sim.objects.websocket import SocketRecord, WebSocket

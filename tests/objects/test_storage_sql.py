@@ -10,7 +10,7 @@ import pytest
 
 from lumenize_sim.clone import NULL, UNDEFINED, ArrayBuffer, BigInt, JSMap, JSSet
 from lumenize_sim.objects.storage import Durable, Limits, Storage, StorageError, StorageResetError, Store, StoreHooks
-from lumenize_sim.objects.storage.connection import BEGIN_REFUSED
+from lumenize_sim.objects.storage.authorizer import BEGIN_REFUSED
 from lumenize_sim.objects.storage.kv import DELETE, GET, PUT
 
 

@@ -10,7 +10,8 @@ from lumenize_sim.objects.storage.kv import SyncKV
 from lumenize_sim.objects.storage.limits import Limits
 from lumenize_sim.objects.storage.object_store import ObjectStore
 from lumenize_sim.objects.storage.pool import ConnectionPool
-from lumenize_sim.objects.storage.sql import SqlCursor, SqlStorage
+from lumenize_sim.objects.storage.sql import SqlStorage
+from lumenize_sim.objects.storage.sql_cursor import SqlCursor
 from lumenize_sim.objects.storage.storage import Storage
 from lumenize_sim.objects.storage.store import Store
 from lumenize_sim.objects.storage.transaction import StorageTransaction, TransactionOperations

@@ -1,4 +1,4 @@
-"""One SQLite connection: limits, the forbidden statements, and virtual time inside SQL."""
+"""One SQLite connection: its limits, and virtual time and chance inside SQL."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ from typing import Any, Final
 import apsw
 import attrs
 
+from lumenize_sim.objects.storage.authorizer import Authorizer
 from lumenize_sim.objects.storage.errors import StorageError
 from lumenize_sim.objects.storage.limits import Limits
 
-__all__ = ["BEGIN_REFUSED", "LARGE_BYTES", "Connection", "Plan"]
-
-BEGIN_REFUSED: Final = (
-    "To execute a transaction, please use the state.storage.transaction() or state.storage.transactionSync() APIs "
-    "instead of the SQL BEGIN TRANSACTION or SAVEPOINT statements. The JavaScript API is safer because it will "
-    "automatically roll back on exceptions, and because it interacts correctly with Durable Objects' automatic atomic "
-    "write coalescing."
-)
+__all__ = ["LARGE_BYTES", "Connection", "Plan"]
 
 # SQLite prepares a statement once and asks the authorizer only then.  apsw keys its statement cache by these flags
 # too, so user SQL can never be served a statement that was prepared, unregulated, for the store itself.
@@ -31,64 +25,6 @@ _JULIAN_EPOCH_MS: Final = 210_866_760_000_000
 _PAGE_BYTES: Final = 4096
 #: No database in memory gets so large that it would have to be told not to.
 LARGE_BYTES: Final = 1 << 30
-
-_BOOLEAN_PRAGMAS: Final = frozenset(
-    {
-        "case_sensitive_like",
-        "foreign_keys",
-        "defer_foreign_keys",
-        "ignore_check_constraints",
-        "legacy_alter_table",
-        "recursive_triggers",
-        "reverse_unordered_selects",
-    }
-)
-_READ_PRAGMAS: Final = frozenset({"data_version", "page_size"})
-_NAME_PRAGMAS: Final = frozenset(
-    {"foreign_key_check", "foreign_key_list", "index_info", "index_list", "index_xinfo", "quick_check"}
-    | {"table_info", "table_xinfo"}
-)
-_ANY_PRAGMAS: Final = frozenset({"optimize", "table_list"})
-_MODULES: Final = frozenset({"fts5", "fts5vocab", "rtree", "rtree_i32"})
-_FUNCTIONS_REFUSED: Final = frozenset({"load_extension", "fts3_tokenizer", "sqlite_dbpage"})
-_BOOLEANS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
-_TABLE_ACTIONS: Final = frozenset(
-    {
-        apsw.SQLITE_CREATE_TABLE,
-        apsw.SQLITE_DROP_TABLE,
-        apsw.SQLITE_CREATE_VIEW,
-        apsw.SQLITE_DROP_VIEW,
-        apsw.SQLITE_REINDEX,
-        apsw.SQLITE_INSERT,
-        apsw.SQLITE_DELETE,
-        apsw.SQLITE_READ,
-        apsw.SQLITE_UPDATE,
-    }
-)
-_INDEX_ACTIONS: Final = frozenset(
-    {
-        apsw.SQLITE_CREATE_INDEX,
-        apsw.SQLITE_DROP_INDEX,
-        apsw.SQLITE_CREATE_TRIGGER,
-        apsw.SQLITE_DROP_TRIGGER,
-    }
-)
-_SCHEMA_ACTIONS: Final = frozenset(
-    {
-        apsw.SQLITE_ALTER_TABLE,
-        apsw.SQLITE_CREATE_INDEX,
-        apsw.SQLITE_CREATE_TABLE,
-        apsw.SQLITE_CREATE_TRIGGER,
-        apsw.SQLITE_CREATE_VIEW,
-        apsw.SQLITE_CREATE_VTABLE,
-        apsw.SQLITE_DROP_INDEX,
-        apsw.SQLITE_DROP_TABLE,
-        apsw.SQLITE_DROP_TRIGGER,
-        apsw.SQLITE_DROP_VIEW,
-        apsw.SQLITE_DROP_VTABLE,
-    }
-)
-_FREE_ACTIONS: Final = frozenset({apsw.SQLITE_SELECT, apsw.SQLITE_RECURSIVE, apsw.SQLITE_ANALYZE})
 
 
 @attrs.frozen
@@ -174,15 +110,13 @@ class Connection:
     Attributes:
         db: the apsw connection.
         execute: runs a statement of the store itself, on a cursor of its own, unregulated.
-        refusal: why the authorizer refused the statement last prepared, where it can say more than SQLite.
-        sticky: user SQL has changed settings of this connection, which an image would not keep.
+        rights: what user SQL may do, and what the statement last prepared does.
         explosive: the schema has a conflict clause or trigger that rolls SQLite's whole transaction back.
         plans: the plans of statements seen, by query text.
     """
 
     __slots__ = (
-        "_now_ms", "_pragma", "_random", "_reads", "_regulated", "_schema", "_user", "_writes", "db", "execute",
-        "explosive", "plans", "refusal", "sticky",
+        "_now_ms", "_random", "_regulated", "db", "execute", "explosive", "plans", "rights",
     )  # fmt: skip
 
     def __init__(
@@ -206,15 +140,9 @@ class Connection:
             self.db.pragma("max_page_count", max(1, limits.object_bytes // _PAGE_BYTES))
         self.execute = self.db.cursor().execute
         self.plans: dict[str, Plan] = {}
-        self.refusal: str | None = None
-        self.sticky = False
+        self.rights = Authorizer()
         self.explosive = False
-        self._user = False
         self._regulated = False
-        self._pragma: tuple[str, str | None] | None = None
-        self._schema = False
-        self._reads: dict[str, None] = {}
-        self._writes: dict[tuple[str, str | None], None] = {}
         self._now_ms = now_ms
         self._random = generator
 
@@ -244,7 +172,7 @@ class Connection:
             db.create_scalar_function("random", lambda *_: generator.getrandbits(64) - (1 << 63), 0)
             db.create_scalar_function("randomblob", lambda *n: generator.randbytes(max(1, int(n[0] or 0))), 1)
         self.explosive = self.execute("SELECT 1 FROM sqlite_schema WHERE sql LIKE '%rollback%'").get is not None
-        db.authorizer = self._authorize
+        db.authorizer = self.rights
 
     def run(self, plan: Plan, bindings: tuple[Any, ...]) -> apsw.Cursor:
         """Execute one user statement up to its first row."""
@@ -253,12 +181,13 @@ class Connection:
         try:
             return cursor.execute(plan.sql, bindings, prepare_flags=_USER_FLAGS)
         finally:
-            self._user = False
+            self.rights.user = False
 
     def plan(self, text: str) -> Plan:
         """Prepare the first statement of ``text``, without running it.  Raises what SQLite does."""
         found: list[Plan] = []
         cursor = self.db.cursor()
+        rights = self.rights
 
         def look(cursor: apsw.Cursor, sql: str, _bindings: Any) -> bool:
             if cursor.has_vdbe:
@@ -269,87 +198,31 @@ class Connection:
                         cursor.is_readonly,
                         cursor.bindings_count,
                         columns,
-                        self._pragma,
-                        self._schema,
-                        tuple(self._reads),
-                        tuple(self._writes),
+                        rights.pragma,
+                        rights.schema,
+                        tuple(rights.reads),
+                        tuple(rights.writes),
                     )
                 )
             return False  # apsw stops here, with ExecTraceAbort
 
         cursor.exec_trace = look
         self._enter()
-        self._pragma = None
-        self._schema = False
-        self._reads = {}
-        self._writes = {}
+        rights.begin()
         try:
             cursor.execute(text, _NO_BINDINGS, prepare_flags=_USER_FLAGS, can_cache=False)
         except apsw.ExecTraceAbort:
             pass
         finally:
-            self._user = False
+            self.rights.user = False
         if not found:
             raise StorageError("SQL code did not contain a statement.")
         return found[0]
 
     def _enter(self) -> None:
-        self._user = True
-        self.refusal = None
+        self.rights.user = True
+        self.rights.refusal = None
         _local.now_ms = self._now_ms
-
-    def _authorize(self, action: int, a: str | None, b: str | None, schema: str | None, trigger: str | None) -> int:
-        if trigger is None and a is not None:
-            if action == apsw.SQLITE_READ:
-                self._reads[a] = None
-            elif action in (apsw.SQLITE_INSERT, apsw.SQLITE_DELETE):
-                self._writes[a, None] = None
-            elif action == apsw.SQLITE_UPDATE:
-                self._writes[a, b] = None
-        if not self._user or self._allows(action, a, b, schema):
-            return apsw.SQLITE_OK
-        return apsw.SQLITE_DENY
-
-    def _allows(self, action: int, a: str | None, b: str | None, schema: str | None) -> bool:
-        """ST-21.  What the strings mean depends on the action: see SQLite's list of authorizer codes."""
-        if action in _SCHEMA_ACTIONS:
-            self._schema = True
-        if action == apsw.SQLITE_ALTER_TABLE:  # the only one to pass the schema first
-            a, b, schema = b, None, a
-        if schema == "temp":
-            return action in (apsw.SQLITE_READ, apsw.SQLITE_UPDATE) and _allowed(a)
-        if schema is not None and schema != "main":
-            return False
-        if action in _FREE_ACTIONS:
-            return True
-        if action in _TABLE_ACTIONS or action == apsw.SQLITE_ALTER_TABLE:
-            return _allowed(a)
-        if action in _INDEX_ACTIONS:
-            return _allowed(a) and _allowed(b)
-        if action in (apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT):
-            self.refusal = BEGIN_REFUSED
-            return False
-        if action == apsw.SQLITE_PRAGMA:
-            return self._allows_pragma((a or "").lower(), b)
-        if action == apsw.SQLITE_FUNCTION:
-            return (b or "").lower() not in _FUNCTIONS_REFUSED
-        if action in (apsw.SQLITE_CREATE_VTABLE, apsw.SQLITE_DROP_VTABLE):
-            return (b or "").lower() in _MODULES and _allowed(a)
-        return False  # ATTACH, DETACH, everything temporary, and what a later SQLite may add
-
-    def _allows_pragma(self, name: str, argument: str | None) -> bool:
-        if name in _BOOLEAN_PRAGMAS:
-            if argument is not None:
-                if argument.strip("'\"").lower() not in _BOOLEANS:
-                    return False
-                self.sticky = True
-            self._pragma = (name, argument)
-            return True
-        if name in _READ_PRAGMAS:
-            return argument is None
-        if name in _NAME_PRAGMAS:
-            return _allowed(argument)
-        return name in _ANY_PRAGMAS
 
     def image(self) -> bytes:
         """The database as it is now, with what an open transaction has written."""
@@ -358,7 +231,3 @@ class Connection:
     def close(self) -> None:
         """Close it with every cursor on it."""
         self.db.close(True)
-
-
-def _allowed(name: str | None) -> bool:
-    return name is None or name[:4].lower() != "_cf_"

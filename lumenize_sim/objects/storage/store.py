@@ -92,7 +92,7 @@ class Store(ObjectStore):
         """Give the connection up if nothing needs it; tells whether it did.  The next use opens another."""
         database = self.database
         connection = database.connection
-        if connection is None or self.dirty or self.durable.log or database.pins or connection.sticky:
+        if connection is None or self.dirty or self.durable.log or database.pins or connection.rights.sticky:
             return False
         self._commits.capture()
         database.disconnect()

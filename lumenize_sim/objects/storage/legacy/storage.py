@@ -13,7 +13,8 @@ from lumenize_sim.objects.storage.legacy.entries import LegacyKV
 from lumenize_sim.objects.storage.legacy.store import LegacyStore
 from lumenize_sim.objects.storage.legacy.transaction import LegacyTransaction
 from lumenize_sim.objects.storage.operations import StorageOperations
-from lumenize_sim.objects.storage.sql import SqlCursor, SqlStatement, SqlStorage
+from lumenize_sim.objects.storage.sql import SqlStatement, SqlStorage
+from lumenize_sim.objects.storage.sql_cursor import SqlCursor
 from lumenize_sim.objects.storage.storage import Storage
 from lumenize_sim.objects.storage.store import Store
 from lumenize_sim.objects.storage.transaction import TransactionOperations
