@@ -64,6 +64,10 @@ def explain(trace: Trace, choices: Sequence[Choice]) -> Finding | None:
     return None
 
 
+def _telling(a: TraceEvent, b: TraceEvent) -> tuple[bool, bool]:
+    return a.kind == b.kind == "write", "attr-change" not in (a.get("op"), b.get("op"))
+
+
 class _Descent:
     """What came of what."""
 
@@ -99,8 +103,9 @@ class _Descent:
         ]
         if not pairs:
             return None
-        # Both writing tells more than one of them reading; the latest is what stayed.
-        _, a, b = max(pairs, key=lambda pair: (pair[1].kind == pair[2].kind == "write", pair[0]))
+        # Both writing tells more than one of them reading, and an assignment, which loses what was there, more than
+        # a container that has grown; the latest is what stayed.
+        _, a, b = max(pairs, key=lambda pair: (*_telling(pair[1], pair[2]), pair[0]))
         early, late = (a, b) if a.n < b.n else (b, a)
         key = str(early.get("key"))
         shown = key.removeprefix("attr:")

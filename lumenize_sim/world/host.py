@@ -137,6 +137,8 @@ class ObjectHostOf:
 
     def end_turn(self) -> bool:
         """See `ObjectMachine.end_turn`."""
+        if self.tracing:
+            self.world.note_changes()
         return self.machine.end_turn()
 
     # -- what the machine asks ---------------------------------------------------------

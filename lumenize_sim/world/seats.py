@@ -82,6 +82,12 @@ class FreeSeat(UngatedSeat):
         """A listener of a web socket has raised: the run has failed."""
         self.failed(label, error)
 
+    def end_turn(self) -> bool:
+        """See `UngatedSeat.end_turn`."""
+        if self.world.tracing:
+            self.world.note_changes()
+        return super().end_turn()
+
     # -- turns -------------------------------------------------------------------------
 
     def run(self, label: str, function: Callable[..., Any], *args: Any) -> Any:

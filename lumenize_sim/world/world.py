@@ -473,13 +473,22 @@ class World:
         if recorder is None:
             return -1
         if kind in ("deliver", "turn", "resume", "verdict"):
-            for by, name, strand, line in self.reads.changed():
-                written = {"key": f"attr:{name}", "op": "attr-change", "store": "attr", "strand": strand}
-                recorder.add("write", by, strand, self.cause, written, line)
+            self.note_changes()  # of code that ran outside every turn: a driver's own
             n = recorder.add(kind, actor, label, self.cause if cause < 0 else cause, data, where)
             self.cause = n
             return n
         return recorder.add(kind, actor, label, self.cause if cause < 0 else cause, data, where)
+
+    def note_changes(self) -> None:
+        """A turn is over: note which containers, read from attributes in it, look different now.
+
+        At once, because with the next record it would stand where some other actor's event has put that.
+        """
+        recorder = self._recorder
+        if recorder is not None:
+            for by, name, strand, line in self.reads.changed():
+                written = {"key": f"attr:{name}", "op": "attr-change", "store": "attr", "strand": strand}
+                recorder.add("write", by, strand, self.cause, written, line)
 
     def deliver(self, actor: str, label: str, cause: int) -> None:
         """An event arrives."""
