@@ -33,14 +33,17 @@ __all__ = ["structured_clone"]
 _HASHABLE = ATOMS | {datetime, Uint8Array}
 #: Where the memo keeps the caller's ``replace``; no object has this identity.
 _REPLACE: Final = -1
+#: Where it keeps that errors lose what they have besides class, message, stack and cause.
+_BARE: Final = -2
 
 
-def structured_clone(value: Any, replace: Callable[[Any], Any] | None = None) -> Any:
+def structured_clone(value: Any, replace: Callable[[Any], Any] | None = None, *, bare_errors: bool = False) -> Any:
     """A deep copy of ``value`` as another node would receive it.  Not a checkpoint.
 
     Args:
         replace: is asked about each object that is no common data; what it answers stands for the object, once for
             all its aliases, unless it answers ``NotImplemented``.  It may raise `Refusal`.
+        bare_errors: errors keep class, message, stack and cause, and nothing else.
 
     Raises:
         DataCloneError: something in it cannot be copied; names its path.  Blame: the application.
@@ -49,6 +52,8 @@ def structured_clone(value: Any, replace: Callable[[Any], Any] | None = None) ->
     if kind in ATOMS:
         return value
     memo: dict[int, Any] = {} if replace is None else {_REPLACE: replace}
+    if bare_errors:
+        memo[_BARE] = True
     try:
         if kind is dict:
             return _dict(value, memo, 0)
@@ -144,7 +149,7 @@ def _set(value: Any, identity: int, memo: dict[int, Any], depth: int) -> Any:
 
 
 def _error(value: BaseException, memo: dict[int, Any], depth: int) -> Exception:
-    properties = error_properties(value)
+    properties = () if _BARE in memo else error_properties(value)
     out = allocate_error(error_name(value), error_message(value), error_stack(value))
     memo[id(value)] = out
     cause = error_cause(value, UNDEFINED)

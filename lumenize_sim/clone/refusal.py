@@ -21,10 +21,14 @@ class DataCloneError(AppError):
     Attributes:
         path: where the culprit is, for example ``$.items[3].callback``.
         reason: what it is and what to send instead.
+        code: 25, as of the platform's exception of that name; alone of these it travels.
     """
 
-    def __init__(self, message: str, path: str = "$", reason: str = "") -> None:
+    __slots__ = ("path", "reason")  # apart from what travels, which is what an error has in its dict
+
+    def __init__(self, message: str = "", path: str = "$", reason: str = "") -> None:
         super().__init__(message)
+        self.code = 25
         self.path = path
         self.reason = reason or message
 

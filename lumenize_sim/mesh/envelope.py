@@ -12,6 +12,7 @@ from lumenize_sim.mesh.context import CallContext, NodeIdentity, call_context_va
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.walk import js_string
 from lumenize_sim.objects.http import crossing
+from lumenize_sim.objects.parcel import Parcel
 
 __all__ = ["Envelope", "Failure", "Metadata", "Response", "Result", "encode_failure", "execute_envelope"]
 
@@ -54,8 +55,8 @@ class Result:
 
     value: Any
 
-    def __by_value__(self) -> Result:
-        """As it crosses: with a copy of the value.
+    def __by_value__(self, parcel: Parcel) -> Result:
+        """As it crosses: with a copy of the value, whose errors keep what the runtime lets them keep.
 
         Raises:
             DataCloneError: the value cannot be copied; functions do not become stubs in a mesh.
@@ -64,7 +65,7 @@ class Result:
         if inner is UNDEFINED:
             return self
         message = crossing(inner)
-        copy = structured_clone(inner) if message is None else message
+        copy = structured_clone(inner, parcel.refuse, bare_errors=parcel.bare_errors) if message is None else message
         return self if copy is inner else Result(copy)
 
 
@@ -119,8 +120,9 @@ def execute_envelope(envelope: Envelope, node: Any, node_type_name: str) -> Any:
 
 def _decoded(chain: Any) -> Any:
     """The operation chain; what a hostile client sent instead fails with the original's words."""
-    if chain is None:
-        raise TypeError("Cannot read properties of undefined (reading 'meta')")
+    if chain is None or chain is UNDEFINED:
+        nothing = "null" if chain is None else "undefined"
+        raise TypeError(f"Cannot read properties of {nothing} (reading 'meta')")
     if not isinstance(chain, dict):
         raise MeshError("Invalid operation chain: operations must be an array")
     return postprocess(chain)

@@ -34,10 +34,12 @@ class Parcel:
         seat: of the sender, at which what stays behind can be called.
     """
 
-    __slots__ = ("seat", "stubs")
+    __slots__ = ("bare_errors", "seat", "stubs")
 
     def __init__(self, seat: Any) -> None:
         self.seat = seat
+        # Errors that are values lose what thrown ones lose, but for their cause (RPC-15, RPC-19).
+        self.bare_errors: bool = not getattr(seat, "enhanced", True)
         self.stubs: list[RpcStub] | None = None
 
     def replace(self, value: Any) -> Any:
@@ -60,6 +62,16 @@ class Parcel:
             raise no_platform_object("URL")
         if kind is RpcPromise or kind is Member:
             raise Refusal(f"{kind.__name__} cannot be sent; await it first")
+        return NotImplemented
+
+    def refuse(self, value: Any) -> Any:
+        """For the values of a mesh, where nothing becomes a stub: ``NotImplemented``.
+
+        Raises:
+            Refusal: the platform has it as an object, and no message can carry that (RPC-15).
+        """
+        if type(value) is URL:
+            raise no_platform_object("URL")
         return NotImplemented
 
     def _add(self, stub: RpcStub) -> RpcStub:
@@ -88,9 +100,11 @@ def snapshot(value: Any, parcel: Parcel) -> Any:
         return value if len(value) < _SMALL else checked(value)
     by_value = getattr(cls, "__by_value__", None)
     if by_value is not None:
-        return value if by_value is True else by_value(value)
+        return value if by_value is True else by_value(value, parcel)
     message = crossing(value)
-    return checked(structured_clone(value, parcel.replace)) if message is None else message
+    return (
+        checked(structured_clone(value, parcel.replace, bare_errors=parcel.bare_errors)) if message is None else message
+    )
 
 
 #: What crosses as it is.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lumenize_sim.clone import postprocess
+from lumenize_sim.clone import UNDEFINED, postprocess
 from lumenize_sim.mesh.context import CallContext
 from lumenize_sim.mesh.envelope import Envelope, Failure, execute_envelope
 
@@ -14,7 +14,8 @@ from lumenize_sim.mesh.envelope import Envelope, Failure, execute_envelope
 @pytest.mark.parametrize(
     "chain, name, message",
     [
-        (None, "TypeError", "Cannot read properties of undefined (reading 'meta')"),
+        (UNDEFINED, "TypeError", "Cannot read properties of undefined (reading 'meta')"),
+        (None, "TypeError", "Cannot read properties of null (reading 'meta')"),
         ("str", "Error", "Invalid operation chain: operations must be an array"),
         ({"json": "str", "meta": {}}, "Error", "Invalid operation chain: operations must be an array"),
     ],

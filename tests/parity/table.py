@@ -14,7 +14,7 @@ from tests.parity.checklist import FAMILIES, Line, cited, explained, lines, unde
 
 #: Folders whose tests stand for lines; a run of others has no table.
 VECTORS = "test_clone_vectors.py"
-FRAMES = "test_wire_frames.py"
+FRAMES = "test_wire_replay.py"
 
 
 class Parity:
