@@ -7,7 +7,9 @@ queue.  Nothing is lost on the way; a call fails only with its callee.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+import outcome
 
 from lumenize_sim.live.loop import Loop
 from lumenize_sim.live.seats import FreeSeat, Seat
@@ -19,6 +21,7 @@ from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceBinding, Stub
 from lumenize_sim.objects.pending import Outcome
+from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_stub import Path, RpcPromise, RpcStub
 from lumenize_sim.objects.seats import Arrived
 from lumenize_sim.objects.worker import WorkerEntrypoint
@@ -131,6 +134,13 @@ class LiveDispatcher(CallDispatcher):
         return call
 
 
+#: Said where a node asks another for a web socket, or dials one.
+NO_SOCKETS_BETWEEN_NODES: Final = (
+    "The live server carries web sockets between clients and objects only: a node cannot hold one to another node, or "
+    "to a server elsewhere. Simulated worlds can; here, let the client connect to the object itself."
+)
+
+
 class LiveCall(Call):
     """One call within this process."""
 
@@ -174,4 +184,6 @@ class LiveCall(Call):
         self.calls.loop.post(self.actor, fire)
 
     def _send_answer(self, result: Outcome) -> None:
+        if type(result) is outcome.Value and getattr(result.value, "web_socket", None) is not None:
+            result = outcome.Error(Error(NO_SOCKETS_BETWEEN_NODES))
         self.calls.loop.post(self.caller.actor, lambda: self.arrive_back(f"{self.label}/r", result))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import trio
 
-from lumenize_sim.live.calls import Calls
+from lumenize_sim.live.calls import NO_SOCKETS_BETWEEN_NODES, Calls
 from lumenize_sim.live.files import Files
 from lumenize_sim.live.loop import NOBODY, Loop
 from lumenize_sim.live.seats import ObjectSeat
@@ -292,6 +292,10 @@ class MachineHost:
 
     def socket_send(self, record: Any, kind: str, payload: Any) -> None:
         """A frame or close leaves."""
+        if kind == "dial":
+            frames, error = self.machine.frames, ConnectionError(NO_SOCKETS_BETWEEN_NODES)
+            self._machines.loop.post(self, lambda: frames.answered(f"{self.name}!dial", record, error))
+            return
         self._machines.on_frame(record, kind, payload)
 
     def socket_cut(self, record: Any) -> None:

@@ -201,9 +201,14 @@ class LiveServer:
         if not isinstance(response, Response) or response.web_socket is None:
             connection.refusal = response if isinstance(response, Response) else Response(500, "Internal Server Error")
             return
-        server = response.web_socket.couple()
+        try:
+            server = response.web_socket.couple()
+        except TypeError as error:
+            connection.refusal = Response(500, str(error))
+            return
         assert server is not None
         record = connection.record = server.record
+        connection.machine.frames.coupled(record)
         connection.subprotocol = response.headers.get("Sec-WebSocket-Protocol")
         self._by_record[record] = connection
         for kind, payload in self._early.pop(record, ()):
