@@ -10,10 +10,11 @@ import trio
 
 from lumenize_sim.live.loop import Actor, Loop
 from lumenize_sim.objects.connections import Connections
+from lumenize_sim.objects.gated_seat import GatedSeat
 from lumenize_sim.objects.host import Host, TimerHandle
 from lumenize_sim.objects.incarnation import Incarnation
 from lumenize_sim.objects.pending import Pending
-from lumenize_sim.objects.seats import Arrived, GatedSeat, UngatedSeat
+from lumenize_sim.objects.seats import Arrived, UngatedSeat
 from lumenize_sim.objects.strand import Owner
 
 __all__ = ["FreeSeat", "ObjectSeat", "Seat"]

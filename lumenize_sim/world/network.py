@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import outcome
 
-from lumenize_sim.clone import UNDEFINED
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.kernel import Link
-from lumenize_sim.mesh.envelope import Envelope, Failure, Result
+from lumenize_sim.mesh.envelope import Envelope
 from lumenize_sim.objects.calls import Call, CallDispatcher
 from lumenize_sim.objects.namespace import Stub
 from lumenize_sim.objects.parcel import Parcel, pack
@@ -24,6 +23,7 @@ from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import disconnected
 from lumenize_sim.objects.rpc_stub import Path, RpcPromise, RpcStub
 from lumenize_sim.objects.rpc_target import is_retryable
+from lumenize_sim.world.descriptions import describe_chain, describe_outcome, render
 from lumenize_sim.world.host import app_line
 
 if TYPE_CHECKING:
@@ -352,48 +352,3 @@ class CallNetwork:
 def _receiver(actor: Any) -> str | None:
     """The scope of an actor's events; the driver's may touch anything."""
     return getattr(actor, "receiver", actor.name)  # type: ignore[no-any-return]  # a name
-
-
-def render(value: Any, limit: int = 200) -> Any:
-    """A plain value for the trace."""
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    text = value if isinstance(value, str) else repr(value) if type(value) in _PLAIN else type(value).__name__
-    return text if len(text) <= limit else f"{text[:limit]}…"
-
-
-_PLAIN = (list, dict, tuple, bytes)
-
-
-def describe_chain(encoded: Any) -> tuple[str, list[Any]]:
-    """Method and arguments of an encoded chain, for people."""
-    try:
-        chain = encoded["json"]
-        names: list[str] = []
-        args: list[Any] = []
-        for operation in chain:
-            if operation["type"] == "get":
-                names.append(str(operation["key"]))
-            else:
-                names.append("()")
-                args = [render(a) for a in operation["args"]]
-        text = ".".join(names).replace(".()", "()")
-        return (text[:-2] if text.endswith("()") else text), args
-    except (KeyError, TypeError, AttributeError):
-        return "?", []
-
-
-def describe_outcome(callee: str, to: str, result: Outcome) -> dict[str, Any]:
-    """A reply for the trace."""
-    both = {"from": callee, "to": to}
-    if type(result) is outcome.Error:
-        return {**both, "error": type(result.error).__name__}
-    value = result.value
-    if type(value) is Result:
-        inner = value.value
-        return {**both, "value": "undefined" if inner is UNDEFINED else render(inner)}
-    if type(value) is Failure:
-        encoded = value.error_encoded.get("json") if isinstance(value.error_encoded, dict) else None
-        name = encoded.get("name") if isinstance(encoded, dict) else None
-        return {**both, "error": str(name)}
-    return {**both, "value": render(value)}

@@ -10,12 +10,13 @@ import httpx
 import trio
 
 from lumenize_sim.kernel.event import Event
+from lumenize_sim.objects.gated_seat import GatedSeat
 from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.http import Request
 from lumenize_sim.objects.incarnation import Incarnation
 from lumenize_sim.objects.isolate import InstanceGone
 from lumenize_sim.objects.pending import Pending
-from lumenize_sim.objects.seats import GatedSeat, UngatedSeat
+from lumenize_sim.objects.seats import UngatedSeat
 from lumenize_sim.objects.timers import OwnerTimers
 from lumenize_sim.world.seat_frames import SeatFrames
 

@@ -22,8 +22,8 @@ from lumenize_sim.kernel.event import Event
 from lumenize_sim.objects.http import Response
 from lumenize_sim.objects.websocket import NO_STATUS_CODE
 from lumenize_sim.world.connection import DOWN, OTHER, UP, Connection, End, Way
+from lumenize_sim.world.descriptions import render
 from lumenize_sim.world.faults import HALF_OPEN_S, PARTITION_S, SLOW_READER_S
-from lumenize_sim.world.network import render
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World

@@ -1,0 +1,58 @@
+"""Calls and answers in a trace, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import outcome
+
+from lumenize_sim.clone import UNDEFINED
+from lumenize_sim.mesh.envelope import Failure, Result
+from lumenize_sim.objects.pending import Outcome
+
+__all__ = ["describe_chain", "describe_outcome", "render"]
+
+
+def render(value: Any, limit: int = 200) -> Any:
+    """A plain value for the trace."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value) if type(value) in _PLAIN else type(value).__name__
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+_PLAIN = (list, dict, tuple, bytes)
+
+
+def describe_chain(encoded: Any) -> tuple[str, list[Any]]:
+    """Method and arguments of an encoded chain, for people."""
+    try:
+        chain = encoded["json"]
+        names: list[str] = []
+        args: list[Any] = []
+        for operation in chain:
+            if operation["type"] == "get":
+                names.append(str(operation["key"]))
+            else:
+                names.append("()")
+                args = [render(a) for a in operation["args"]]
+        text = ".".join(names).replace(".()", "()")
+        return (text[:-2] if text.endswith("()") else text), args
+    except (KeyError, TypeError, AttributeError):
+        return "?", []
+
+
+def describe_outcome(callee: str, to: str, result: Outcome) -> dict[str, Any]:
+    """A reply for the trace."""
+    both = {"from": callee, "to": to}
+    if type(result) is outcome.Error:
+        return {**both, "error": type(result.error).__name__}
+    value = result.value
+    if type(value) is Result:
+        inner = value.value
+        return {**both, "value": "undefined" if inner is UNDEFINED else render(inner)}
+    if type(value) is Failure:
+        encoded = value.error_encoded.get("json") if isinstance(value.error_encoded, dict) else None
+        name = encoded.get("name") if isinstance(encoded, dict) else None
+        return {**both, "error": str(name)}
+    return {**both, "value": render(value)}
