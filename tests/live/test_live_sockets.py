@@ -87,3 +87,27 @@ async def test_a_reset_cuts_it() -> None:
         server.machines.loop.post(machine.host, lambda: machine.end("crash"))
         with pytest.raises(ConnectionClosed):
             await ws.get_message()
+
+
+async def test_a_protocol_ping_is_answered_and_wakes_nobody() -> None:
+    """WS-24."""
+
+    class Quiet(Standard):
+        def fetch(self, request: Request) -> Response:
+            client, server = WebSocketPair()
+            self.ctx.accept_web_socket(server)
+            return Response(101, web_socket=client)
+
+        def web_socket_message(self, ws: WebSocket, message: str | bytes) -> None:
+            ws.send(message)
+
+    app = Mesh(bindings={"QUIET": Quiet})
+    async with serve_app(app, port=0, hibernate_after_s=0.05) as server, socket(server, "/gateway/QUIET/q") as ws:
+        machine = server.machines.named("QUIET", "q")
+        await until(lambda: machine.incarnation is None, "hibernation")
+        with trio.fail_after(5):
+            await ws.ping()
+        assert machine.incarnations == 1
+        await ws.send_message("x")
+        assert await ws.get_message() == "x"
+        assert machine.incarnations == 2

@@ -129,6 +129,25 @@ def test_handlers_of_one_socket_overlap_at_real_waits() -> None:
     passes(drive)
 
 
+def test_nothing_orders_two_sockets() -> None:
+    """WS-12: not even those of one browser; each alone keeps its order."""
+
+    async def drive(world: World) -> None:
+        one, two = [await world.open_socket("D", "o", client="alice") for _ in range(2)]
+        for nth in range(2):
+            one.send(f"a{nth}")
+            two.send(f"b{nth}")
+        await world.settle()
+        heard = "".join(entry[0] for entry in log(world))
+        assert [entry for entry in log(world) if entry[0] == "a"] == ["a0", "a1"]
+        assert [entry for entry in log(world) if entry[0] == "b"] == ["b0", "b1"]
+        world.sometimes(heard)
+
+    report = explore(scenario(Mesh(bindings={"D": Room}))(drive), schedules=100)
+    assert not report.failures
+    assert {"abab", "baba", "aabb", "bbaa"} <= {name for name, seen in report.marks.items() if seen}
+
+
 def test_an_auto_response_waits_for_the_messages_before_it_to_be_read() -> None:
     """WS-11, WS-20: the platform reads one socket in order, and answers while it reads."""
 
