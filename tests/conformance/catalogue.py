@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 
 from tests.conformance.program import PROGRAMS, NotApplicable, Program
@@ -37,7 +38,15 @@ LITMUS_TESTS = (
 
 
 def catalogue() -> dict[str, Program | NotApplicable]:
-    """Every program, by id."""
+    """Every program, by id: the recorded ones, then the litmus tests by section and number."""
     for name in (*MODULES, *LITMUS_TESTS):
         import_module(f"tests.conformance.{name}")
-    return PROGRAMS
+    return dict(sorted(PROGRAMS.items(), key=_place))
+
+
+def _place(item: tuple[str, Program | NotApplicable]) -> tuple[str, int]:
+    name, row = item
+    numbered = re.match(r"LT-(\d+)", name)
+    if numbered is None or isinstance(row, NotApplicable):
+        return "", 0
+    return row.group, int(numbered[1])

@@ -6,9 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import trio
+
 from lumenize_sim import DurableObject, Request, Response, WebSocketPair, World
-from tests.conformance.lt_output import FLUSH_FAILED
-from tests.conformance.lt_parts import EXACT, Logging, log, logged, lt, outcome_of, seconds
+from tests.conformance.lt_interleaving import GROUP as INTERLEAVING
+from tests.conformance.lt_interleaving import Counter, lt_2
+from tests.conformance.lt_legacy import Legacy, lt_8
+from tests.conformance.lt_output import EVERYWHERE, FLUSH_FAILED, Writer, lt_35
+from tests.conformance.lt_parts import EXACT, F_S, Logging, log, logged, lt, outcome_of, seconds
 from tests.conformance.program import ISOLATE, PRODUCTION
 
 GROUP = "10.7 WebSockets and life cycle"
@@ -207,3 +212,93 @@ async def lt_87(world: World) -> Any:
         "stored": dict(view.storage.list()),
         "instances": ISOLATE["constructed"],
     }
+
+
+async def answer_late(_: Request) -> Response:
+    await trio.sleep(F_S)
+    return Response(200)
+
+
+class Fetching:
+    """Where ``F`` is a request beyond the mesh, with the hops that it takes (IG-14)."""
+
+    ctx: Any
+
+    async def f(self, takes_s: float = F_S) -> Any:
+        return await self.ctx.fetch(f"{OUTSIDE}/f")
+
+
+class FetchingCounter(Fetching, Counter):
+    pass
+
+
+@test(
+    "LT-2 fetch",
+    "IG-8",
+    "IG-14",
+    bindings={"D": FetchingCounter},
+    allowed=[1, 2],
+    group=INTERLEAVING,
+    exhaustive=False,
+    title="counter with a real fetch between",
+)
+async def lt_2_fetch(world: World) -> Any:
+    world.server(OUTSIDE, answer_late, latency_s=0)
+    return await lt_2.drive(world)
+
+
+@test(
+    "LT-2 fetch together",
+    "IG-8",
+    "IG-14",
+    bindings={"D": FetchingCounter},
+    allowed=[1],
+    never={"both updates with simultaneous arrival and equal latency": lambda o: o == 2},
+    options=EXACT,
+    group=INTERLEAVING,
+    title="the same, arriving together with equal latencies",
+)
+async def lt_2_fetch_together(world: World) -> Any:
+    world.server(OUTSIDE, answer_late, latency_s=0)
+    return await lt_2.drive(world)
+
+
+class FetchingLegacy(Fetching, Legacy):
+    pass
+
+
+@test(
+    "LT-8 fetch",
+    "IG-5",
+    "IG-14",
+    bindings={"D": FetchingLegacy},
+    allowed=[["g", "f"]],
+    never={"the response came in": lambda o: o == ["f", "g"]},
+    options=EXACT,
+    runtime=(PRODUCTION,),
+    group=INTERLEAVING,
+    title="a read that waits keeps the response of a real fetch out",
+)
+async def lt_8_fetch(world: World) -> Any:
+    world.server(OUTSIDE, answer_late, latency_s=0)
+    return await lt_8.drive(world)
+
+
+class FetchingWriter(Fetching, Writer):
+    pass
+
+
+@test(
+    "LT-35 fetch",
+    "OG-17",
+    "OG-20",
+    bindings={"D": FetchingWriter},
+    allowed=["", "a", "ab"],
+    never={"the later write without the earlier": lambda o: o == "b"},
+    every=EVERYWHERE,
+    group="10.3 Output gate and durability",
+    title="writes split by a real fetch, a crash at any point",
+)
+async def lt_35_fetch(world: World) -> Any:
+    world.server(OUTSIDE, answer_late, latency_s=0)
+    return await lt_35.drive(world)
