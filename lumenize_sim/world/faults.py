@@ -74,7 +74,8 @@ LATE_ALARM_S: Final = (0.0, 0.5, 8.0, 60.0)
 SLOW_SCHEDULER_S: Final = (0.0, 0.05, 1.0, 20.0)
 #: Those that make it matter when a commit becomes durable.
 FLUSH_KINDS: Final = (
-    "failed-flush", "slow-flush", "lost-flush", "torn-delete-all", "slow-scheduler", "failed-scheduler", "crash",
+    "failed-flush", "slow-flush", "lost-flush", "torn-delete-all", "slow-scheduler", "failed-scheduler", "cpu-limit",
+    "memory-limit", "crash",
 )  # fmt: skip
 
 
