@@ -21,6 +21,10 @@ KINDS = {
     "lost-flush": 6,
     "slow-read": 4,
     "torn-delete-all": 4,
+    "relocate": 2,
+    "deploy": 2,
+    "cpu-limit": 2,
+    "memory-limit": 2,
 }
 plans = st.dictionaries(
     st.tuples(st.sampled_from(sorted(KINDS)), st.integers(0, 8)), st.integers(1, 5), min_size=0, max_size=4
@@ -46,7 +50,7 @@ class Counter(DurableObject):
 
     async def increment(self) -> int:
         n = await self.ctx.storage.get("n", 0) + 1
-        self.ctx.storage.put({"n": n, f"at{n}": n})
+        await self.ctx.storage.put({"n": n, f"at{n}": n})
         self.env.HEARD.get_by_name("h").note(n)
         return int(n)
 

@@ -8,7 +8,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lumenize_sim.objects.storage import ConnectionPool, Durable, Storage, StorageTransaction, Store, StoreHooks
+from lumenize_sim.objects.storage import (
+    ConnectionPool,
+    Durable,
+    Storage,
+    Store,
+    StoreHooks,
+    TransactionOperations,
+)
 
 KEYS = st.sampled_from(["", "a", "b", "é", "\ufffd", "\U0001f600"])
 VALUES = st.one_of(st.integers(-5, 300), st.none(), st.booleans(), st.text(max_size=3), st.floats(allow_nan=False))
@@ -58,7 +65,8 @@ class Lives(RuleBasedStateMachine):
         self.flushed_state = State()
         self.now = State()
         self.dirty = False
-        self.txn: tuple[StorageTransaction, State] | None = None
+        self.txn: tuple[TransactionOperations, State] | None = None
+        self.states: dict[int, State] = {}
         self.wake()
 
     def wake(self) -> None:
@@ -119,6 +127,7 @@ class Lives(RuleBasedStateMachine):
         if number is not None:
             assert number == self.durable.number
             self.log.append((number, State(self.now)))
+            self.states[number] = State(self.now)
         assert not self.store.dirty
 
     @rule(count=st.integers(0, 3))
@@ -151,6 +160,7 @@ class Lives(RuleBasedStateMachine):
             number = txn.finish()
             if number is not None:
                 self.log.append((number, State(self.now)))
+                self.states[number] = State(self.now)
         else:
             txn.rollback()
             txn.abandon()
@@ -164,6 +174,29 @@ class Lives(RuleBasedStateMachine):
             self.flushed_state = self.log[:keep][-1][1]
         self.log.clear()
         self.txn = None
+        self.now = State(self.flushed_state)
+        self.wake()
+
+    @rule()
+    def remember(self) -> None:
+        """ST-30: at any time, also while commits wait for their flush, and with a turn half done."""
+        begins = self.durable.history is None
+        history = self.store.remember()
+        if begins and len(history):
+            self.states.setdefault(history.latest.number, State(self.flushed_state))
+
+    @precondition(lambda self: self.durable.history)
+    @rule(nth=st.integers(0, 20))
+    def go_back(self, nth: int) -> None:
+        """ST-30: every moment of the history is a state that was durable once, and can be had again."""
+        assert self.durable.history is not None
+        moments = self.durable.history._moments
+        moment = moments[nth % len(moments)]
+        self.durable.restoring = moment
+        self.store.crash(0)
+        self.log.clear()
+        self.txn = None
+        self.flushed_state = self.states[self.durable.number] = State(self.states[moment.number])
         self.now = State(self.flushed_state)
         self.wake()
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lumenize_sim import DurableObject, World, WorldOptions
+from lumenize_sim.objects.storage import Durable, Storage, Store, StoreHooks
 from lumenize_sim.objects.storage.history import History
 
 EPOCH_MS = WorldOptions().epoch_ms
@@ -239,3 +240,22 @@ def test_a_history_drops_what_is_too_old_but_for_the_state_at_its_beginning() ->
         history.add(day, day * day_ms, None, None)
     assert len(history) == 32
     assert history.at(29 * day_ms, 59 * day_ms).number == 29
+
+
+def test_a_history_that_begins_between_a_flush_and_the_next_has_no_state_that_cannot_be_had() -> None:
+    """The state that was flushed last is still held in SQLite's transaction, and has no image of its own."""
+    store = Store(Durable(), hooks=StoreHooks(), now_ms=lambda: 5)
+    storage = Storage(store, now_ms=lambda: 5)
+    for n in range(1, 4):
+        storage.kv.put("n", n)
+        store.commit()
+    store.flushed(1)
+    history = store.remember()
+    assert len(history) == 0
+    store.flushed(3)
+    assert history.latest.number == 3
+    store.durable.restoring = history.latest
+    storage.kv.put("n", 4)
+    store.crash(0)
+    again = Storage(Store(store.durable, hooks=StoreHooks()), now_ms=lambda: 5)
+    assert again.kv.get("n") == 3
