@@ -43,10 +43,10 @@ def replays(python: str, tapes: list[Path], times: int, hash_seed: str) -> dict[
 
 @pytest.fixture(scope="module")
 def tapes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Four failures, one of them on the legacy backend, and a run of the editor with faults that passed."""
+    """Failures, one on the legacy backend and one of stubs and fetches, and a run of the editor that passed."""
     folder = tmp_path_factory.mktemp("tapes")
     found: list[Path] = []
-    for name in ("lost_update", "subscribe_race", "hibernation_loses_reply", "cold_reads"):
+    for name in ("lost_update", "subscribe_race", "hibernation_loses_reply", "cold_reads", "double_charge"):
         report = explore(load_scenario(SCENARIOS / f"{name}.py"), schedules=2000, save=folder, verify=False)
         path = report.failures[0].run.path
         assert path is not None
@@ -57,13 +57,13 @@ def tapes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         if len(run.outcome.faults) >= 2:
             found.append(run.tape.write(folder / f"editor-{seed}.tape"))
             break
-    assert len(found) == 5
+    assert len(found) == 6
     return found
 
 
 def test_a_thousand_replays_in_two_processes_and_three_hash_seeds_agree(tapes: list[Path]) -> None:
-    """250 replays of each of five tapes in one process, then again in another and a third with other hash seeds."""
-    first = replays(sys.executable, tapes, 250, "0")
+    """200 replays of each of six tapes in one process, then again in another and a third with other hash seeds."""
+    first = replays(sys.executable, tapes, 200, "0")
     second = replays(sys.executable, tapes, 25, "1")
     third = replays(sys.executable, tapes, 25, "4242")
     assert all(len(digests) == 1 for digests in first.values()), first

@@ -22,6 +22,7 @@ TWINS = {
     "subscribe_race": "subscribe_race_fixed",
     "collab_editor_tutorial": "collab_editor",
     "hibernation_loses_reply": "hibernation_loses_reply_fixed",
+    "double_charge": "double_charge_fixed",
 }
 
 
@@ -52,14 +53,16 @@ def test_the_bug_is_found_shrunk_and_explained(
     assert found.first.where.startswith(f"{name}.py:")
 
 
-@pytest.mark.parametrize("name", ["lost_update", "subscribe_race", "collab_editor_tutorial", "hibernation_loses_reply"])
+@pytest.mark.parametrize("name", list(TWINS))
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_every_base_seed_finds_the_bug(name: str, seed: int, tmp_path: Path) -> None:
     """Not one lucky seed."""
     assert explored(name, tmp_path, seed=seed).failures
 
 
-@pytest.mark.parametrize("name", ["subscribe_race", "collab_editor_tutorial", "hibernation_loses_reply"])
+@pytest.mark.parametrize(
+    "name", ["subscribe_race", "collab_editor_tutorial", "hibernation_loses_reply", "double_charge"]
+)
 def test_first_come_first_served_does_not_show_the_bug(name: str) -> None:
     """These bugs need an order or a fault that a plain run never sees."""
     run = simulate(load(name))
