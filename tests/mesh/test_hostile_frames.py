@@ -128,6 +128,19 @@ CALL = st.fixed_dictionaries(
         | JSON,
     },
 )
+#: Well-formed in every respect, and after what is hidden.
+STEPS = st.lists(
+    st.builds(lambda key: {"type": "get", "key": key}, NAMES)
+    | st.builds(lambda args: {"type": "apply", "args": args}, st.lists(NAMES, max_size=2)),
+    min_size=1,
+    max_size=4,
+)
+AIMED = st.builds(
+    lambda call_id, chain, to: {"type": "call", "callId": call_id, **to, "chain": {"json": chain, "meta": {}}},
+    st.text(min_size=1, max_size=6),
+    STEPS,
+    st.sampled_from([{"binding": "NODE", "instance": "n"}, {"binding": "HELPER"}]),
+)
 OTHER = st.fixed_dictionaries(
     {
         "type": st.sampled_from(["call_response", "incoming_call", "incoming_call_response", "connection_status"])
@@ -136,7 +149,13 @@ OTHER = st.fixed_dictionaries(
     optional={"callId": SCALARS, "success": SCALARS, "result": ENCODED, "error": ENCODED, "chain": ENCODED},
 )
 FRAME = st.one_of(
-    CALL.map(json.dumps), OTHER.map(json.dumps), JSON.map(json.dumps), st.text(max_size=20), st.binary(max_size=20)
+    AIMED.map(json.dumps),
+    AIMED.map(json.dumps),
+    CALL.map(json.dumps),
+    OTHER.map(json.dumps),
+    JSON.map(json.dumps),
+    st.text(max_size=20),
+    st.binary(max_size=20),
 )
 
 
@@ -199,7 +218,7 @@ def judge(frames: list[str | bytes]) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(FRAME, min_size=10, max_size=20))
+@given(st.lists(FRAME, min_size=20, max_size=40))
 def test_no_frame_crashes_anything_or_reads_what_it_may_not(frames: list[str | bytes]) -> None:
     judge(frames)
 
@@ -222,7 +241,7 @@ def test_deep_and_long_frames_are_answered() -> None:
 ENVELOPE = st.builds(
     Envelope,
     st.just(1) | SCALARS,
-    ENCODED,
+    ENCODED | STEPS.map(lambda chain: {"json": chain, "meta": {}}),
     st.builds(CallContext, st.just((NodeIdentity("LumenizeDO", "X", "x"),)), st.none(), st.dictionaries(NAMES, JSON)),
     st.builds(
         Metadata, st.builds(NodeIdentity, NAMES, NAMES | st.none(), NAMES | st.none()),
