@@ -6,6 +6,7 @@ watches its time, and resets the instance where it fails (IG-18 to IG-30).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
@@ -99,14 +100,14 @@ class Sections:
         arrival.run = run
         return pending
 
-    def transaction(self, fn: Callable[[Any], Any]) -> Pending[Any]:
+    def transaction(self, fn: Callable[..., Any]) -> Pending[Any]:
         """`storage.transaction`: a critical section around a transaction; a failure rolls back only (OG-28, IG-30)."""
         storage = self._incarnation.state.storage
 
         async def body() -> Any:
             txn = storage.begin_transaction()
             try:
-                result = fn(txn)
+                result = fn(txn) if _takes_one(fn) else fn()
                 if is_awaitable(result):
                     result = await result
             except BaseException:
@@ -134,3 +135,14 @@ class Sections:
         for timer, _ in self._running.values():
             timer.cancel()
         self._running.clear()
+
+
+def _takes_one(fn: Callable[..., Any]) -> bool:
+    """Whether ``fn`` wants the ``txn``; as in JavaScript, it may leave it out."""
+    try:
+        inspect.signature(fn).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, without a signature
+        return True
+    return True

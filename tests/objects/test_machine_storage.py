@@ -156,3 +156,25 @@ def test_delete_all_takes_the_alarm_from_a_date_on(
         assert (alarm is not None) == left
 
     passes(drive, options=WorldOptions(objects=MachineOptions(compatibility_date=date)), D=Wiper)
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "kv"])
+def test_a_transaction_may_leave_txn_out(passes: Callable[..., Any], backend: str) -> None:
+    """OG-28: it is optional; on the legacy backend nothing is inside then."""
+
+    class Mover(Box):
+        storage_backend = backend
+
+        async def move(self) -> str:
+            async def body() -> str:
+                await self.ctx.storage.put("n", 1)
+                raise ValueError("no")
+
+            return await self.ctx.storage.transaction(body)
+
+    async def drive(world: World) -> None:
+        with pytest.raises(ValueError, match="no"):
+            await world.env.D.get_by_name("a").move()
+        assert world.object("D", "a").storage.list() == ({} if backend == "sqlite" else {"n": 1})
+
+    passes(drive, D=Mover)

@@ -40,6 +40,18 @@ def test_cursor_gives_rows_in_every_form(storage: Storage) -> None:
     assert storage._store.database.pins == 0
 
 
+def test_raw_rows_are_an_iterator_with_the_same_helpers(storage: Storage) -> None:
+    """ST-16: ``raw().toArray()``, and the names of the columns."""
+    storage.sql.exec("INSERT INTO t(v) VALUES ('a'), ('b'), ('c')")
+    cursor = storage.sql.exec("SELECT * FROM t")
+    rows = cursor.raw()
+    assert rows.column_names == ["id", "v"]
+    assert rows.next() == [1, "a"]
+    assert cursor.next() == {"id": 2, "v": "b"}
+    assert rows.to_array() == [[3, "c"]]
+    assert rows.next() is None
+
+
 def test_writing_statements_are_done_at_once(storage: Storage) -> None:
     """So that no half-run statement stands in the way of the commit."""
     cursor = storage.sql.exec("INSERT INTO t(v) VALUES ('a'), ('b') RETURNING id")

@@ -13,12 +13,40 @@ from lumenize_sim.objects.storage.rows import rows_scanned, rows_touched
 from lumenize_sim.objects.storage.sql_values import number_of
 from lumenize_sim.objects.storage.store import Store
 
-__all__ = ["SqlCursor"]
+__all__ = ["RawRows", "SqlCursor"]
 
 _CLOSED: Final = (
     "SQL cursor was closed because the same statement was executed again. If you need to run multiple copies of the "
     "same statement concurrently, you must create multiple prepared statement objects."
 )
+
+
+class RawRows(Iterator[list[Any]]):
+    """What `SqlCursor.raw` returns; shares the cursor's position.
+
+    Attributes:
+        column_names: the cursor's.
+    """
+
+    __slots__ = ("_cursor", "column_names")
+
+    def __init__(self, cursor: SqlCursor) -> None:
+        self._cursor = cursor
+        self.column_names = cursor.column_names
+
+    def __next__(self) -> list[Any]:
+        row = self._cursor._row()
+        if row is None:
+            raise StopIteration
+        return list(map(number_of, row))
+
+    def next(self) -> list[Any] | None:
+        """The next row, ``None`` at the end."""
+        return next(self, None)
+
+    def to_array(self) -> list[list[Any]]:
+        """All rows that are left."""
+        return list(self)
 
 
 class SqlCursor(Iterator[dict[str, Any]]):
@@ -142,13 +170,9 @@ class SqlCursor(Iterator[dict[str, Any]]):
         """All rows that are left."""
         return list(self)
 
-    def raw(self) -> Iterator[list[Any]]:
+    def raw(self) -> RawRows:
         """The rows that are left, as lists of column values."""
-        while True:
-            row = self._row()
-            if row is None:
-                return
-            yield list(map(number_of, row))
+        return RawRows(self)
 
     def one(self) -> dict[str, Any]:
         """The only row.

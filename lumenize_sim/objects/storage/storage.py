@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.storage.async_kv import AsyncKV, settle
@@ -70,8 +70,11 @@ class Storage(StorageOperations):
             return Pending.failed(error)
         return self._store.hooks.sync()
 
-    def transaction(self, fn: Callable[[Any], Awaitable[T]]) -> Pending[T]:
-        """Run ``fn(txn)`` in a critical section and a transaction; all of `Storage` is inside it (OG-28, IG-30)."""
+    def transaction(self, fn: Callable[..., Awaitable[T]]) -> Pending[T]:
+        """Run ``fn(txn)``, or ``fn()``, in a critical section and a transaction (OG-28, IG-30).
+
+        All of `Storage` is inside it; on the legacy backend only what goes through ``txn``.
+        """
         try:
             self._store.check()
         except Exception as error:
