@@ -76,6 +76,7 @@ def serve(
 
     Clients connect to the URL that is printed, with an access token from --print-token
     or one that you sign yourself with --secret (HS256; claims: sub, exp, adminApproved).
+    An app with keys in its variables accepts the tokens of those keys instead.
     """
     app = load_app(source)
     logging.basicConfig(

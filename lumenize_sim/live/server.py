@@ -29,6 +29,7 @@ from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.websocket import ABNORMAL_REASON, SocketRecord
 from lumenize_sim.routing.door import Door, LocalDoor, has_keys
+from lumenize_sim.routing.path import path_of
 from lumenize_sim.routing.route import BINDING_HEADER, INSTANCE_HEADER
 
 __all__ = ["LiveServer", "serve_app"]
@@ -45,12 +46,13 @@ class Connection:
     """One web socket, from its upgrade to its end.
 
     Attributes:
+        machine: the object behind it; ``None`` until a Worker has said which.
         client: the instance that it asked for, ``"alice.tab1"``.
         record: the object's end, once the upgrade is accepted.
         told: the object knows of the end already, or is not there any more to be told.
     """
 
-    def __init__(self, label: str, machine: ObjectMachine, client: str) -> None:
+    def __init__(self, label: str, machine: ObjectMachine | None, client: str) -> None:
         self.label = label
         self.machine = machine
         self.client = client
@@ -153,18 +155,22 @@ class LiveServer:
             nursery.cancel_scope.cancel()
 
     async def _upgrade(self, asked: Request, request: WebSocketRequest, stream: trio.SocketStream) -> None:
-        verdict = self._door.admit(asked)
-        if isinstance(verdict, Response):
-            await _reject(request, verdict)
-            return
-        binding = verdict.headers[BINDING_HEADER]
-        client = verdict.headers[INSTANCE_HEADER]
-        machine = self.machines.named(binding, client)
+        machine: ObjectMachine | None = None
+        admitted = asked
+        if self._door.asks_worker:
+            client = path_of(asked.url).rpartition("/")[2]
+        else:
+            verdict = self._door.admit(asked)
+            if isinstance(verdict, Response):
+                await _reject(request, verdict)
+                return
+            admitted, client = verdict, verdict.headers[INSTANCE_HEADER]
+            machine = self.machines.named(verdict.headers[BINDING_HEADER], client)
         self._accepted += 1
         connection = Connection(f"{client}~{self._accepted}", machine, client)
         self._connections[connection] = None
         try:
-            await self._converse(connection, verdict, request, stream)
+            await self._converse(connection, admitted, request, stream)
         finally:
             if connection.record is not None:
                 self._by_record.pop(connection.record, None)
@@ -176,13 +182,16 @@ class LiveServer:
         self, connection: Connection, admitted: Request, request: WebSocketRequest, stream: trio.SocketStream
     ) -> None:
         self._opening += 1
-        self._tell(
-            connection,
-            lambda: connection.machine.call(
-                f"{connection.label}/open", "fetch", (admitted,), lambda result: self._answered(connection, result)
-            ),
-        )
-        await connection.answered.wait()
+        machine = connection.machine
+        if machine is None:
+            await self._ask_worker(connection, admitted)
+        else:
+            label = f"{connection.label}/open"
+            self._tell(
+                machine,
+                lambda: machine.call(label, "fetch", (admitted,), lambda result: self._answered(connection, result)),
+            )
+            await connection.answered.wait()
         if connection.record is None:
             await _reject(request, connection.refusal or Response(503, "Service Unavailable"))
             return
@@ -193,8 +202,18 @@ class LiveServer:
         finally:
             self._ended(connection, *end)
 
+    async def _ask_worker(self, connection: Connection, request: Request) -> None:
+        """The entry Worker decides about the upgrade; the object that it asks says more by the socket it gives."""
+        seat = FreeSeat(self._loop, self.machines.host, connection.label)
+        try:
+            sent = seat.context("fetch").run(self.machines.calls.entry_for(seat).fetch, request)
+            sent.when_done(lambda result: self._answered(connection, result))
+            await connection.answered.wait()
+        finally:
+            seat.finish()
+
     def _answered(self, connection: Connection, result: Outcome) -> None:
-        """The object's answer to the upgrade, in a turn of the loop."""
+        """The answer to the upgrade, in a turn of the loop."""
         self._opening -= 1
         response = None if type(result) is outcome.Error else result.value
         connection.answered.set()
@@ -207,6 +226,13 @@ class LiveServer:
             connection.refusal = Response(500, str(error))
             return
         assert server is not None
+        if connection.machine is None:
+            # Only objects answer for a socket here: a Worker that keeps its end would be gone with its answer.
+            connection.machine = next((m for m in self.machines.by_key.values() if m.frames is server.home), None)
+            if connection.machine is None:
+                _log.error("%s: a Worker's own web socket has no object behind it", connection.label)
+                connection.refusal = Response(500, "Internal Server Error")
+                return
         record = connection.record = server.record
         connection.machine.frames.coupled(record)
         connection.subprotocol = response.headers.get("Sec-WebSocket-Protocol")
@@ -217,20 +243,26 @@ class LiveServer:
             self._early.clear()
 
     def _received(self, connection: Connection, data: str | bytes, taken: Callable[[], None]) -> None:
+        machine = connection.machine
+        assert machine is not None, "it has answered"
+
         def fire() -> None:
             taken()
             if not connection.told and not self._closing:
                 assert connection.record is not None
-                connection.machine.frames.message(f"{connection.label}^", connection.record, data)
+                machine.frames.message(f"{connection.label}^", connection.record, data)
 
-        self._tell(connection, fire)
+        self._tell(machine, fire)
 
     def _ended(self, connection: Connection, code: int, reason: str, was_clean: bool) -> None:
+        machine = connection.machine
+        assert machine is not None, "it has answered"
+
         def fire() -> None:
             if not connection.told:
                 connection.told = True
                 assert connection.record is not None
-                connection.machine.frames.closed(
+                machine.frames.closed(
                     f"{connection.label}/end",
                     connection.record,
                     code,
@@ -239,10 +271,10 @@ class LiveServer:
                 )
 
         if not self._closing:
-            self._tell(connection, fire)
+            self._tell(machine, fire)
 
-    def _tell(self, connection: Connection, fire: Callable[[], None]) -> None:
-        host: Any = connection.machine.host
+    def _tell(self, machine: ObjectMachine, fire: Callable[[], None]) -> None:
+        host: Any = machine.host
         self._loop.post(host, fire)
 
     # -- what objects do to their sockets ----------------------------------------------

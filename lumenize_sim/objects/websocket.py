@@ -212,6 +212,11 @@ class WebSocket:
         self._peer = None
         self.half_open = False
 
+    @property
+    def home(self) -> SocketHome | None:
+        """By what its frames leave; ``None`` until somebody has taken it.  For hosts."""
+        return self._home
+
     def belong(self, home: SocketHome) -> None:
         """Its frames leave by ``home`` from now on.  For the machine."""
         self._home = home

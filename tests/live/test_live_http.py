@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import httpx
 import pytest
 import trio
+from trio_websocket import open_websocket_url
 
-from lumenize_sim import LumenizeClient, LumenizeDO, LumenizeWorker, Mesh, mesh
-from lumenize_sim.auth import AuthEmailSender, KeyPair, LumenizeAuth, Mailbox, login_with_magic_link
+from lumenize_sim import LumenizeClient, LumenizeDO, LumenizeWorker, Mesh, WebSocketPair, WorkerEntrypoint, mesh
+from lumenize_sim.auth import (
+    AuthEmailSender,
+    KeyPair,
+    LumenizeAuth,
+    Mailbox,
+    RateLimiter,
+    login_with_magic_link,
+    parse_jwt_unsafe,
+)
 from lumenize_sim.live import LiveServer, connect_client, serve_app
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.routing import route_do_request
@@ -220,3 +230,76 @@ async def test_a_silent_peer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serve_app(OWN, port=0) as server:
         assert await said(server) == b""
         assert await said(server, b"GET / HTTP/1.1\r\nHos") == b""
+
+
+# -- upgrades that a Worker decides about
+
+
+class Gate(WorkerEntrypoint):
+    """Lets in whoever knows the word."""
+
+    async def fetch(self, request: Request) -> httpx.Response:
+        if request.url.path == "/mine":
+            pair = WebSocketPair()
+            pair[1].accept()
+            return Response(101, web_socket=pair[0])
+        response = await route_do_request(request, self.env, prefix="gateway", on_before_connect=self.let_in)
+        return response if response is not None else Response(404)
+
+    def let_in(self, request: httpx.Request, context: Any) -> Any:
+        offered: str = request.headers.get("Sec-WebSocket-Protocol", "")
+        token = offered.partition("lmz.access-token.")[2]
+        parsed = parse_jwt_unsafe(token)
+        if parsed is None or parsed[1].get("word") != "please":
+            return Response(403, "say the word")
+        copy = Request.of(request)
+        copy.headers["Authorization"] = f"Bearer {token}"
+        return copy
+
+
+async def test_an_entry_of_its_own_decides_about_web_sockets() -> None:
+    """RT-15, RT-9: also what it refuses; calls and closes pass as through any other door."""
+    app = Mesh(bindings={"NOTE": Note}, main=Gate)
+    async with serve_app(app, port=0) as server:
+        polite, rude = server.mint("ann", claims={"word": "please"}), server.mint("bob")
+        async with connect_client(Tab, url=server.url, access_token=polite, instance_name="ann.t1") as tab:
+            assert await tab.read() == ""
+            assert server.clients == ["ann.t1"]
+            assert server.disconnect("ann.t1") == 1
+        for path, token, status, text in [
+            ("/gateway/LUMENIZE_CLIENT_GATEWAY/bob.t1", rude, 403, "say the word"),
+            ("/mine", polite, 500, "Internal Server Error"),
+            ("/nowhere", polite, 404, ""),
+        ]:
+            refused = await refusal(server, path, token)
+            assert (refused.status_code, refused.text) == (status, text)
+
+
+async def refusal(server: LiveServer, path: str, token: str) -> httpx.Response:
+    """The answer to an upgrade that is refused."""
+    fields = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Protocol": f"lmz, lmz.access-token.{token}",
+    }
+    async with httpx.AsyncClient() as http:
+        return await http.get(server.url + path, headers=fields)
+
+
+class Few(RateLimiter):
+    """One in a minute."""
+
+    limit_per_period = 1
+
+
+async def test_upgrades_are_limited_as_requests_are() -> None:
+    """AU-33."""
+    bindings: dict[str, type] = {"NOTE": Note, "LUMENIZE_AUTH_RATE_LIMITER": Few}
+    async with serve_app(Mesh(bindings=bindings, vars=KeyPair.from_seed("live").vars()), port=0) as server:
+        url, token = f"ws{server.url[4:]}/gateway/LUMENIZE_CLIENT_GATEWAY/ann.t1", server.mint("ann")
+        offered = ["lmz", f"lmz.access-token.{token}"]
+        async with open_websocket_url(url, subprotocols=offered) as socket:
+            assert json.loads(await socket.get_message())["type"] == "connection_status"
+        assert (await refusal(server, "/gateway/LUMENIZE_CLIENT_GATEWAY/ann.t1", token)).status_code == 429
