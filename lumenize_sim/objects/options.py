@@ -110,6 +110,15 @@ def _positive(_: Any, attribute: Any, value: Any) -> None:
         raise UsageError(f"{attribute.name} is {value!r}; use a number from 1 on, or None for no limit")
 
 
+def _range(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value  # as a tape has it
+
+
+def _known_range(_: Any, __: Any, value: Any) -> None:
+    if not (isinstance(value, tuple) and len(value) == 2 and 0 <= value[0] <= value[1] < 1e9):
+        raise UsageError(f"kv_read_s={value!r} is no pair of seconds, shortest and longest; write (0.005, 0.02)")
+
+
 @attrs.frozen(kw_only=True)
 class MachineOptions:
     """Points that differ between platforms, or that the sources leave open.
@@ -145,6 +154,8 @@ class MachineOptions:
         alarm_set_waits_for_retry: a time set between two tries waits for the next one, as in workerd; False: it
             takes the place of the retry.  May be explored.
         object_bytes: how large one object's database may get; 10 GB in production, no limit in workerd (section 4.4).
+        kv_read_s: (shortest, longest) time that a read of the legacy backend waits for the disk, drawn for each; none
+            by default, so that only its order counts (IG-5).
         kv_cache_bytes: how much of its entries an object on the legacy backend keeps in memory (ST-31).
         kv_cache_stale_s: how long it keeps one that is not used (ST-31).
         kv_cache_shared: all such objects of a class share that memory, as those of one isolate do, so that one can
@@ -192,6 +203,7 @@ class MachineOptions:
     alarm_set_restarts_retries: bool | Explored = attrs.field(default=True, metadata=open_to(False))
     alarm_set_waits_for_retry: bool | Explored = attrs.field(default=per_runtime(False, True), metadata=open_to(True))
     object_bytes: int | None = attrs.field(default=per_runtime(10_000_000_000, None))
+    kv_read_s: tuple[float, float] = attrs.field(default=(0.0, 0.0), converter=_range, validator=_known_range)
     kv_cache_bytes: int = 16 * 1024 * 1024
     kv_cache_stale_s: float = 10.0
     kv_cache_shared: bool = False

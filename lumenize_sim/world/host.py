@@ -238,8 +238,11 @@ class ObjectHostOf:
         self.kernel.post_on(self._flushes, event)
 
     def post_read(self, label: str, fire: Callable[[], None]) -> None:
-        """How long a read takes is the driver's wish, or a fault; else only its order counts."""
+        """How long a read takes is the driver's wish, a fault, or drawn; by default only its order counts."""
         after_us = self.next_reads_us.pop(0) if self.next_reads_us else 0
+        shortest, longest = self.world.options.objects.kv_read_s
+        if longest:
+            after_us = after_us or round(self.world.drawn("read", self.name).uniform(shortest, longest) * 1_000_000)
         slow = self.fault("slow-read", 4) if self.faulty else 0
         after_us = max(after_us, round(SLOW_READ_S[slow] * 1_000_000))
         event = Event(label, self, self.caused(fire), receiver=self.name)

@@ -715,3 +715,29 @@ def test_a_reset_while_a_read_is_under_way_leaves_nobody_waiting_inside(passes: 
 
     passes(drive, D=Kept)
     assert LOG == ["read k"]
+
+
+def test_the_time_of_reads_can_be_drawn_and_is_the_same_each_time(passes: Callable[..., Any]) -> None:
+    """IG-5: from the seed of the run, and on its tape's header."""
+    options = WorldOptions(objects=MachineOptions(kv_read_s=(0.01, 0.03)))
+    assert WorldOptions.from_json(options.to_json()) == options
+    took: list[int] = []
+
+    class Timed(Kept):
+        async def ask(self, key: str) -> int:
+            start = self.ctx.now()
+            await self.ctx.storage.get(key)
+            return int(self.ctx.now() - start)
+
+    async def drive(world: World) -> None:
+        stub = world.env.D.get_by_name("a")
+        took.extend([await stub.ask(key) for key in "abcd"])
+
+    passes(drive, options=options, D=Timed)
+    assert all(10 <= one <= 30 for one in took)
+    assert len(set(took)) > 1
+    passes(drive, options=options, D=Timed)
+    assert took[:4] == took[4:]
+    for bad in ((0.2, 0.1), (-1, 0), 0.5):
+        with pytest.raises(UsageError, match="no pair of seconds"):
+            MachineOptions(kv_read_s=bad)  # type: ignore[arg-type]
