@@ -12,11 +12,12 @@ from typing import Any, Final, Protocol
 import outcome
 
 from lumenize_sim.live.loop import Loop
-from lumenize_sim.live.seats import FreeSeat, Seat
+from lumenize_sim.live.seats import FreeSeat, ObjectSeat, Seat
 from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.mesh.invocation import Invocation
 from lumenize_sim.objects.calls import Call, CallDispatcher
 from lumenize_sim.objects.host import Host, TimerHandle
+from lumenize_sim.objects.http import Response
 from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceBinding, Stub
@@ -184,6 +185,8 @@ class LiveCall(Call):
         self.calls.loop.post(self.actor, fire)
 
     def _send_answer(self, result: Outcome) -> None:
-        if type(result) is outcome.Value and getattr(result.value, "web_socket", None) is not None:
+        value = result.value if type(result) is outcome.Value else None
+        # What no object asked for, a Worker may hand on to whoever asked it: that is how an entry lets people in.
+        if isinstance(value, Response) and value.web_socket is not None and isinstance(self.caller, ObjectSeat):
             result = outcome.Error(Error(NO_SOCKETS_BETWEEN_NODES))
         self.calls.loop.post(self.caller.actor, lambda: self.arrive_back(f"{self.label}/r", result))

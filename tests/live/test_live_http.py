@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -260,9 +261,12 @@ class Gate(WorkerEntrypoint):
 async def test_an_entry_of_its_own_decides_about_web_sockets() -> None:
     """RT-15, RT-9: also what it refuses; calls and closes pass as through any other door."""
     app = Mesh(bindings={"NOTE": Note}, main=Gate)
-    async with serve_app(app, port=0) as server:
+    async with serve_app(app, port=0) as server, AsyncExitStack() as stack:
         polite, rude = server.mint("ann", claims={"word": "please"}), server.mint("bob")
-        async with connect_client(Tab, url=server.url, access_token=polite, instance_name="ann.t1") as tab:
+        with trio.fail_after(20):
+            tab = await stack.enter_async_context(
+                connect_client(Tab, url=server.url, access_token=polite, instance_name="ann.t1")
+            )
             assert await tab.read() == ""
             assert server.clients == ["ann.t1"]
             assert server.disconnect("ann.t1") == 1
