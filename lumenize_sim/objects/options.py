@@ -54,7 +54,7 @@ _KNOWN_FLAGS: Final = frozenset([*FLAGS, *(off for _, off in FLAGS.values())])
 _DATES: Final[Mapping[str, str]] = {"production": "2026-10-01", "workerd": "2026-03-12"}
 
 
-def per_runtime(production: T, workerd: T) -> T:
+def per_runtime(production: T, workerd: T) -> Any:
     """A default on which the runtimes differ: ``attrs.field(default=per_runtime(1, 2))``."""
     values = {"production": production, "workerd": workerd}
     # A runtime that is none is refused by its validator, which runs after all defaults.

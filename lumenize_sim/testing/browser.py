@@ -1,9 +1,9 @@
 """A simulated browser: cookies, tabs, and what a page of one origin may ask another (TS-4 to TS-10).
 
-A `Browser` is one person's; its cookies are shared by all its tabs and by nobody else.  A
-`BrowserContext` is one tab with a page of one origin: an actor of the world, whose requests
-carry ``Origin``, are checked as browsers check them, and go to the mesh or to a simulated
-server.  Its web sockets are `lumenize_sim.world.raw_socket.RawSocket` with the manners of the
+A `Browser` is one person's, and an actor of the world: it sends all requests of its tabs,
+which share its cookies.  A `BrowserContext` is one tab with a page of one origin, an actor
+too: its requests carry ``Origin``, are checked as browsers check them, and go to the mesh or
+to a simulated server.  Its web sockets are `lumenize_sim.world.raw_socket.RawSocket` with the manners of the
 web API, and `BrowserContext.connect` puts a `LumenizeClient` into it.
 """
 
@@ -18,6 +18,7 @@ import httpx
 import outcome
 
 from lumenize_sim.errors import UsageError
+from lumenize_sim.kernel.event import Event
 from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
 from lumenize_sim.objects.http import Headers, Request, Response
 from lumenize_sim.objects.pending import Outcome, Pending
@@ -31,7 +32,7 @@ from lumenize_sim.testing.origins import (
     preflight_headers,
 )
 from lumenize_sim.testing.page_socket import Metrics, PageSocket
-from lumenize_sim.testing.tab_stores import Channel, Channels, SessionStorage
+from lumenize_sim.testing.tab_stores import Channel, Channels, Page, SessionStorage
 from lumenize_sim.world.attributes import watched
 from lumenize_sim.world.entry import MESH_HOST
 from lumenize_sim.world.raw_socket import upgrade_request
@@ -56,10 +57,11 @@ class Browser:
 
     Args:
         world: where.
-        name: of its first actor; tabs are ``alice.page1``, ``alice.page2``, …
+        name: of the actor; pages are ``alice.page1``, ``alice.page2``, …
 
     Attributes:
         metrics: what has gone over the network.
+        seat: where it runs.  For its pages.
     """
 
     def __init__(self, world: World, name: str = "browser") -> None:
@@ -70,7 +72,8 @@ class Browser:
         self._host: str | None = None
         self._channels: dict[str, Channels] = {}
         self._pages = 0
-        self._bare = _Place(self, FreeSeat(world, name), None, Headers())
+        self.seat = FreeSeat(world, name)
+        self._bare = _Place(self, self.seat, None, Headers())
 
     # -- requests ------------------------------------------------------------------------
 
@@ -92,7 +95,7 @@ class Browser:
             redirect: ``"manual"`` gives the redirect itself, ``"error"`` makes it a TypeError.
         """
         request = Request(method, urljoin(_HOME, str(url)), headers, body)
-        return _Trip(self._bare, request, redirect, "include").begin()
+        return self._bare.ask(request, redirect, "include")
 
     def web_socket(
         self, url: str, protocols: Sequence[str] = (), *, headers: Mapping[str, str] | None = None
@@ -192,14 +195,41 @@ class _Place:
         """All requests of a page are its browser's business."""
         return True
 
+    def ask(self, request: Request, redirect: Redirect, credentials: Credentials) -> Pending[Response]:
+        """A request of the driver's, from here."""
+        answer: Pending[Response] = Pending(f"{request.method} {request.url}")
+        _Trip(self, request, redirect, credentials, answer.settle).begin()
+        return answer
+
     def send(self, seat: Any, request: Request) -> Pending[Response]:
-        """A request of whoever runs in the page."""
-        return _Trip(self, request, "follow", "same-origin").begin()
+        """A request of the code that runs in the page.
+
+        The browser sends it, in turns of its own, and hands the response back: pages share its cookies, and were
+        those read and written in turns of the pages, nothing would order them.
+        """
+        browser, world = self.browser, seat.world
+        label = f"{seat.name}>{browser.name}#{seat.next_call(browser.name)}"
+        pending, arrived = seat.wait_for(label)
+
+        def back(result: Outcome) -> None:
+            cause = world.cause
+
+            def fire() -> None:
+                world.deliver(seat.name, f"{label}/r", cause)
+                arrived(f"{label}/r", result)
+
+            world.kernel.post(Event(f"{label}/r", seat, fire, receiver=seat.receiver))
+
+        browser.seat.post(label, lambda: _Trip(self, request, "follow", "same-origin", back).begin(), cause=world.cause)
+        answer: Pending[Response] = pending
+        return answer
 
     def prepare_upgrade(self, request: Request) -> None:
-        """What the browser adds to a request for a web socket."""
+        """What is added to a request for a web socket of the code in the page.
+
+        No cookies, for the reason of `send`: a client of the mesh has its token.
+        """
         self.dress(request)
-        self.browser._add_cookies(request)
         self.browser.metrics.ws_upgrade_requests += 1
 
     def dress(self, request: Request) -> None:
@@ -212,9 +242,10 @@ class _Place:
     def web_socket(
         self, url: str, protocols: Sequence[str], headers: Mapping[str, str] | None, max_queue_bytes: int | None
     ) -> PageSocket:
-        """Ask for a web socket."""
+        """Ask for a web socket, for the driver."""
         request = upgrade_request(urljoin(_HOME, url), protocols, headers)
         self.prepare_upgrade(request)
+        self.browser._add_cookies(request)
         sockets = self.seat.world.sockets
         return sockets.open_url(
             self.seat,
@@ -256,6 +287,7 @@ class BrowserContext:
 
     def _load(self) -> None:
         seat = self.browser._next_page()
+        self._page = Page(seat, self.browser.seat)
         self._place = _Place(self.browser, seat, self.origin, Headers(self._headers), self._asked)
         seat.visitor = self._place
 
@@ -279,7 +311,7 @@ class BrowserContext:
         redirect: Redirect = "follow",
         credentials: Credentials = "same-origin",
     ) -> Pending[Response]:
-        """Send a request from the page.  Acts at once.
+        """Send a request from the page.  Acts at once.  For the driver: a client in the tab fetches by its host.
 
         Settles with the response; with a TypeError where the page may not read it (``Failed to fetch: CORS error - …``)
         or a redirect was an error; with a ConnectionError where it got lost.
@@ -291,7 +323,7 @@ class BrowserContext:
                 Otherwise matching cookies are sent whatever the origin: nobody enforces ``SameSite`` here.
         """
         request = Request(method, urljoin(f"{self.origin}/", str(url)), headers, body)
-        return _Trip(self._place, request, redirect, credentials).begin()
+        return self._place.ask(request, redirect, credentials)
 
     def web_socket(
         self, url: str, protocols: Sequence[str] = (), *, headers: Mapping[str, str] | None = None
@@ -301,7 +333,7 @@ class BrowserContext:
 
     def broadcast_channel(self, name: str) -> Channel:
         """Open a channel to the other tabs of this origin in this browser (TS-8)."""
-        return self._channels.open(self._place.seat, name)
+        return Channel(self._channels, self._page, name)
 
     async def connect(
         self,
@@ -352,13 +384,19 @@ class BrowserContext:
         world.clients.append(client)
         if wait:
             await connected
+            # What the client listens to is known to the browser, as it is in the time that a connection takes.
+            known: Pending[None] = Pending("page")
+            page = self._page
+            page.tell(lambda: page.hear(lambda: known.settle(outcome.Value(None))))
+            await known
         return client
 
     # -- its end ---------------------------------------------------------------------------
 
     def close_channels(self) -> None:
         """Close all channels of the page, as a reload does."""
-        self._channels.close_of(self._place.seat)
+        for channel in list(self._page.channels):
+            channel.close()
 
     def reload(self) -> None:
         """The page goes with everything that runs in it, and comes again: session storage and cookies stay."""
@@ -384,9 +422,16 @@ class BrowserContext:
 
 
 class _Trip:
-    """One request, with the question before it and all redirects after it."""
+    """One request, with the question before it and all redirects after it; ``done`` hears the outcome."""
 
-    def __init__(self, place: _Place, request: Request, redirect: Redirect, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        place: _Place,
+        request: Request,
+        redirect: Redirect,
+        credentials: Credentials,
+        done: Callable[[Outcome], None],
+    ) -> None:
         if redirect not in ("follow", "manual", "error"):
             raise UsageError(f"redirect {redirect!r} is unknown; there is: follow, manual, error")
         if credentials not in ("omit", "same-origin", "include"):
@@ -397,16 +442,15 @@ class _Trip:
         self._redirect = redirect
         self._credentials = credentials
         self._hops = 0
-        self._answer: Pending[Response] = Pending(f"{request.method} {request.url}")
+        self._done = done
 
-    def begin(self) -> Pending[Response]:
-        """Send it."""
+    def begin(self) -> None:
+        """Send it, in a turn of the browser or of the driver; the rest is in turns of the browser."""
         place, request = self._place, self._request
         place.dress(request)
         # A page that gives its own Origin is taken at its word.
         self._origin: str | None = request.headers.get("origin") if place.origin is not None else None
         self._hop()
-        return self._answer
 
     @property
     def _crosses(self) -> bool:
@@ -439,7 +483,7 @@ class _Trip:
             if error is None:
                 self._send()
             elif type(result) is outcome.Error:
-                self._answer.settle(result)
+                self._done(result)
             else:
                 self._fail(error)
 
@@ -462,11 +506,12 @@ class _Trip:
                 metrics.payload_bytes_received += len(result.value.content)
             answered(result)
 
-        self._place.seat.world.send(self._place.seat, request).when_done(counted)
+        seat = self._browser.seat
+        seat.world.send(seat, request).when_done(counted)
 
     def _answered(self, sent: Request, result: Outcome) -> None:
         if type(result) is outcome.Error:
-            self._answer.settle(result)
+            self._done(result)
             return
         response: Response = result.value
         response.request = sent
@@ -479,11 +524,11 @@ class _Trip:
                 return
         location = response.headers.get("location")
         if response.status_code not in _REDIRECTS or location is None or self._redirect == "manual":
-            self._answer.settle(outcome.Value(response))
+            self._done(outcome.Value(response))
         elif self._redirect == "error":
-            self._answer.settle(outcome.Error(TypeError(f"Failed to fetch: redirected to {location}")))
+            self._done(outcome.Error(TypeError(f"Failed to fetch: redirected to {location}")))
         elif self._hops >= MAX_REDIRECTS:
-            self._answer.settle(outcome.Error(TypeError(f"Failed to fetch: more than {MAX_REDIRECTS} redirects")))
+            self._done(outcome.Error(TypeError(f"Failed to fetch: more than {MAX_REDIRECTS} redirects")))
         else:
             self._follow(response.status_code, location)
 
@@ -500,4 +545,4 @@ class _Trip:
         self._hop()
 
     def _fail(self, error: str) -> None:
-        self._answer.settle(outcome.Error(TypeError(f"Failed to fetch: CORS error - {error}")))
+        self._done(outcome.Error(TypeError(f"Failed to fetch: CORS error - {error}")))

@@ -59,15 +59,15 @@ class Visitor:
         return self._world.entry.answers(url)
 
     def prepare_upgrade(self, request: Request) -> None:
-        """A page of this browser asks for a web socket."""
-        self.cookies.set_cookie_header(request)
+        """A page asks for a web socket: without cookies, which only the browser reads; its token is enough."""
 
-    def send(self, page: Any, request: Request) -> Pending[Response]:
+    def send(self, seat: Any, request: Request) -> Pending[Response]:
         """A request of a page in this browser.  Acts at once.
 
         The browser sends it, in a turn of its own, and hands the response back: several pages share its cookies, and
         were those read and written in turns of the pages, nothing would order them.
         """
+        page = seat
         label = f"{page.name}>{self.name}#{page.next_call(self.name)}"
         pending, arrived = page.wait_for(label)
         world = self._world
