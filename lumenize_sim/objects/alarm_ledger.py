@@ -85,6 +85,17 @@ class AlarmLedger:
                 label, lambda: self._clock.tell(alarm_ms), machine.host.now_us() + answer_us
             )
 
+    def settled(self) -> None:
+        """Everything committed is durable at once, also what the scheduler could not be told of."""
+        alarm_ms = self._machine.durable.alarm_ms
+        if told_before_commit(self.promised_ms, alarm_ms):
+            # In good order, so the announcement that had failed was made after all; else the alarm would be lost.
+            self.promised_ms = alarm_ms
+            self._called_off()
+            self._clock.tell(alarm_ms)
+        elif self.behind:
+            self.durable()
+
     def reopened(self) -> None:
         """A crash has lost what was not durable; the next instance believes what storage says (AL-10)."""
         self.known_ms = self.promised_ms = self._machine.durable.alarm_ms

@@ -249,9 +249,7 @@ class Commits:
         if store.unflushed:
             number = store.durable.number
             store.settle()
-            ledger = self._incarnation.machine.alarms.ledger
-            if ledger.behind:
-                ledger.durable()
+            self._incarnation.machine.alarms.ledger.settled()
             self._release(number)
 
     def sync(self) -> Pending[None]:

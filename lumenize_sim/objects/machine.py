@@ -284,8 +284,8 @@ class ObjectMachine:
         following = incarnation.following
         if granted is not None:
             following.append(granted)
-        if self.host.faulty and not incarnation.stale and self._go_wrong(incarnation):
-            return False
+        if self.host.faulty and not incarnation.stale and self._go_wrong(incarnation) and incarnation.dead:
+            return False  # one that was replaced goes on with what has the lock already (LC-26)
         if following:
             self.begin(following.pop(0))
             return True

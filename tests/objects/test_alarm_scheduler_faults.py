@@ -113,6 +113,17 @@ def test_an_earlier_time_that_the_scheduler_cannot_be_told_resets_the_object(pas
     passes(drive, plan=at("failed-scheduler"), BELL=Bell)
 
 
+def test_a_time_that_the_scheduler_could_not_be_told_is_told_where_another_instance_takes_over(passes: Any) -> None:
+    """AL-8, LC-28: what was committed is kept then, so the alarm has to come."""
+
+    async def drive(world: World) -> None:
+        await ring(world).set(5000)
+        await world.advance(60)
+        assert Bell.rung == [(5.0, 0, 5000)]
+
+    passes(drive, plan={**at("failed-scheduler"), **at("deploy", 1)}, BELL=Bell)
+
+
 def test_a_later_time_that_the_scheduler_cannot_be_told_wakes_the_object_in_vain(passes: Any) -> None:
     """AL-8, AL-9, AL-10: nobody minds; the constructor runs at the old time, the handler at the new one."""
 

@@ -29,7 +29,7 @@ STEPS = ["set", "set soon", "set later", "delete", "look", "wait", "wait long", 
 STEPS += ["fail flush", "slow flush", "abort", "roll back"]
 #: Faults that may be planned, all of them at boundaries of the one object.
 PLANNED = ["late-alarm", "twice-alarm", "unreached-alarm", "slow-scheduler", "failed-scheduler", "crash"]
-PLANNED += ["slow-flush", "failed-flush", "evict", "hibernate"]
+PLANNED += ["slow-flush", "failed-flush", "evict", "hibernate", "deploy", "relocate", "cpu-limit", "memory-limit"]
 
 
 @attrs.define
@@ -283,7 +283,7 @@ def test_seven_counted_runs_at_most(handled: list[str], seed: int) -> None:
 @pytest.mark.parametrize("handled", [[], ["throw"], ["sleep"], ["set"], ["set and throw"], ["abort"]])
 def test_one_fault_at_any_boundary_loses_nothing(kind: str, handled: list[str]) -> None:
     """AL-8 to AL-28: every kind, every variant, each of the first boundaries, by enumeration."""
-    steps = ["set", "set later", "set soon", "wait", "set", "wait long", "look"]
+    steps = ["set", "roll back", "set later", "set soon", "wait", "set", "wait long", "look"]
     for value in range(1, KINDS[kind][0]):
         for nth in range(8):
             story = Story(list(handled))

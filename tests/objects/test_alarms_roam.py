@@ -53,7 +53,10 @@ class Chime(DurableObject):
 def strikes(**options: Any) -> Any:
     @scenario(
         Mesh(bindings={"CHIME": Chime}),
-        faults=Faults(kinds=(*ALARM_KINDS, "crash", "failed-flush", "slow-flush", "evict", "hibernate"), at_most=4),
+        faults=Faults(
+            kinds=(*ALARM_KINDS, "crash", "failed-flush", "slow-flush", "evict", "hibernate", "deploy", "relocate"),
+            at_most=4,
+        ),
         options=WorldOptions(objects=MachineOptions(**options)),
     )
     async def three(world: World) -> None:
