@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mutant = caught.mutant
         place = f"{mutant.file}:{caught.line}"
         verdict = f"caught by {test_name(caught.by)}" if caught.by else f"ERROR: {caught.trouble}"
-        say(f"{mutant.name:47} {', '.join(mutant.rules):13} {place:37} {caught.seconds:5.1f} s  {verdict}\n")
+        say(f"{mutant.name:60} {', '.join(mutant.rules):13} {place:37} {caught.seconds:5.1f} s  {verdict}\n")
         if options.only and caught.by:
             say(f"    {caught.why}\n")
         sys.stdout.flush()
