@@ -14,6 +14,12 @@ def fault_label(kind: str, target: str, nth: int) -> str:
     return f"{target}%{kind}#{nth}"
 
 
+def _place_of(label: str) -> tuple[str, str]:
+    """Kind and target of a label; a target may have any sign in its name."""
+    target, _, kind = label.rpartition("#")[0].rpartition("%")
+    return kind, target
+
+
 class FaultPlan:
     """What shall go wrong, by label; counts boundaries and remembers what did.
 
@@ -30,11 +36,23 @@ class FaultPlan:
 
     Attributes:
         fired: the faults that happened and the values drawn, in order.
-        census: boundaries met so far, ``(kind, target)`` to the numbers of those where something could happen.
+        census: boundaries met so far where they are counted, ``(kind, target)`` to the numbers of those where
+            something could happen.
         quiet: no more faults from here on.
     """
 
-    __slots__ = ("_active", "_counts", "_planned", "_roam", "_targets", "census", "fired", "quiet")
+    __slots__ = (
+        "_active",
+        "_counting",
+        "_counts",
+        "_places",
+        "_planned",
+        "_roam",
+        "_targets",
+        "census",
+        "fired",
+        "quiet",
+    )
 
     def __init__(
         self,
@@ -45,6 +63,8 @@ class FaultPlan:
     ) -> None:
         self._planned = dict(planned or {})
         self._targets = {label.rpartition("%")[0] for label in self._planned}
+        self._places = {_place_of(label) for label in self._planned}
+        self._counting = census
         self._active = census or bool(self._planned)
         self._roam = roam
         self.census: dict[tuple[str, str], list[int]] = {}
@@ -74,6 +94,8 @@ class FaultPlan:
         if not self._active:
             return 0
         place = (kind, target)
+        if not self._counting and place not in self._places:
+            return 0  # nobody asks how many there are of these
         nth = self._counts.get(place, 0)
         self._counts[place] = nth + 1
         if not possible:
