@@ -19,6 +19,7 @@ from lumenize_sim.mesh.continuation import (
     is_nested_operation_marker,
     new_continuation,
 )
+from lumenize_sim.mesh.debug import debug
 from lumenize_sim.mesh.decorators import get_mesh_guard, is_mesh_callable, mesh, mesh_fn
 from lumenize_sim.mesh.durable import LumenizeDO
 from lumenize_sim.mesh.errors import ClientDisconnectedError, LoginRequiredError, MeshError
@@ -50,6 +51,7 @@ __all__ = [
     "OperationChain",
     "OriginAuth",
     "continuation_from_chain",
+    "debug",
     "execute_operation_chain",
     "get_mesh_guard",
     "get_operation_chain",

@@ -83,6 +83,11 @@ class LmzApi:
         return context
 
     @property
+    def surroundings(self) -> tuple[Any, Any]:
+        """Host and owner of the node; for libraries."""
+        return self._ctx.host, self._ctx.owner
+
+    @property
     def compat(self) -> str | None:
         """The release of the original whose quirks the app wants, see `Mesh`."""
         compat: str | None = getattr(self._ctx.host, "compat", None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from lumenize_sim.errors import AppError
 from lumenize_sim.mesh.continuation import Continuation
+from lumenize_sim.mesh.debug import Filter, Logger
 from lumenize_sim.mesh.decorators import MeshDecorator
 from lumenize_sim.mesh.names import wire_names
 
@@ -50,6 +53,18 @@ class MeshNode:
         continuation.
         """
         return Continuation([], type(self) if node is None else node)
+
+    def debug(self, namespace: str) -> Logger:
+        """A logger of this node, filtered by the app's variable ``DEBUG``; what it says stands in the trace (DB-1)."""
+        node: Any = self
+        host, owner = node.lmz.surroundings
+        env = getattr(node, "env", None)
+        text = None if env is None else env.get("DEBUG")
+
+        def say(level: str, namespace: str, message: str, data: Mapping[str, Any]) -> None:
+            host.log(owner, level, namespace, message, data)
+
+        return Logger(namespace, Filter.of(text), say, lambda: datetime.fromtimestamp(host.now_ms() / 1000, UTC))
 
     def on_before_call(self) -> None:
         """Runs before each mesh call, inside its context; raising rejects the call.  Never awaited (CALL-37 …)."""
