@@ -29,7 +29,7 @@ import attrs
 
 from tests.conformance.mutants import MUTANTS, Mutant
 
-__all__ = ["Caught", "main"]
+__all__ = ["Caught", "Copy", "around", "main"]
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "fidelity.md"
