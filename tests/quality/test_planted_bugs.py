@@ -16,6 +16,7 @@ BUGS = [
     ("subscribe_race", 1, "order", "BOARD/town-hall", "readers", ("post (alice)", "subscribe (bob)")),
     ("collab_editor_tutorial", 1, "order", "bob.tab1", "attr:shown", ("handleContentUpdate", "call response")),
     ("hibernation_loses_reply", 1, "fault", "REPORT/r-1", "summarise", ("SUMMARISER", "evict")),
+    ("cold_reads", 1, "fault", "EVENING/friday", "left", ("sell (driver)", "sell (driver)")),
 ]
 TWINS = {
     "lost_update": "lost_update_fixed",
@@ -23,6 +24,7 @@ TWINS = {
     "collab_editor_tutorial": "collab_editor",
     "hibernation_loses_reply": "hibernation_loses_reply_fixed",
     "double_charge": "double_charge_fixed",
+    "cold_reads": "cold_reads_fixed",
 }
 
 
