@@ -12,6 +12,7 @@ from lumenize_sim.mesh.context import CallContext, NodeIdentity, call_context_va
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.walk import js_string
 from lumenize_sim.objects.http import crossing
+from lumenize_sim.objects.message_size import checked
 from lumenize_sim.objects.parcel import Parcel
 
 __all__ = ["Envelope", "Failure", "Metadata", "Response", "Result", "encode_failure", "execute_envelope"]
@@ -32,7 +33,7 @@ class Metadata:
 
 @attrs.frozen
 class Envelope:
-    """One call.  The transport passes it on as it is: its contents are snapshots already (CALL-16, CALL-19).
+    """One call.  It crosses as it is, since its contents are snapshots already (CALL-16, CALL-19).
 
     Attributes:
         version: 1.
@@ -41,12 +42,19 @@ class Envelope:
         metadata: caller and callee.
     """
 
-    __by_value__: ClassVar[bool] = True
-
     version: Any
     chain: Any
     call_context: CallContext | None
     metadata: Metadata | None = None
+
+    def __by_value__(self, _: Parcel) -> Envelope:
+        """As it crosses: itself.
+
+        Raises:
+            Error: the chain is larger than a message may be (RPC-16).
+        """
+        checked(self.chain)
+        return self
 
 
 @attrs.frozen
@@ -60,13 +68,16 @@ class Result:
 
         Raises:
             DataCloneError: the value cannot be copied; functions do not become stubs in a mesh.
+            Error: it is larger than a message may be (RPC-16).
         """
         inner = self.value
         if inner is UNDEFINED:
             return self
         message = crossing(inner)
-        copy = structured_clone(inner, parcel.refuse, bare_errors=parcel.bare_errors) if message is None else message
-        return self if copy is inner else Result(copy)
+        if message is not None:
+            return Result(message)
+        copy = structured_clone(inner, parcel.refuse, bare_errors=parcel.bare_errors)
+        return self if copy is inner else Result(checked(copy))
 
 
 @attrs.frozen

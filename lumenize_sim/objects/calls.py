@@ -161,13 +161,17 @@ class Call(ABC):
         """Arrive where the result of an earlier call is made, as an event there (RPC-17)."""
         earlier: Call = self.target._call
         if earlier.sent is None:
-            if earlier._waiting is None:
-                earlier._waiting = []
-            earlier._waiting.append(self)
+            self.wait_for(earlier)
         elif earlier._waiting is None:
             self._go_through(earlier.sent)
         else:
             self._go_later(earlier.sent)  # behind those that have waited
+
+    def wait_for(self, earlier: Call) -> None:
+        """Go on once ``earlier`` is answered, behind others that wait for it."""
+        if earlier._waiting is None:
+            earlier._waiting = []
+        earlier._waiting.append(self)
 
     def _go_through(self, result: Outcome) -> None:
         """Go through the result of an earlier call, which is known by now."""

@@ -130,8 +130,9 @@ class RpcStub:
 
     def _hold(self, seat: Any) -> None:
         """``seat`` holds it from now on, until it ends; where a caller gave it, the call's session stays open too."""
-        self._holder = seat.held
-        self._holder[self] = None
+        held: dict[RpcStub, None] = seat.held
+        held[self] = None
+        self._holder = held
         if self._given:
             seat.opened()
             self._open = seat

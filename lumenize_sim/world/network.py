@@ -137,6 +137,9 @@ class SimCall(Call):
         return self.network.seat_of(self)
 
     def _post_at_callee(self, fire: Callable[[], None]) -> None:
+        earlier = self.target._call
+        if self.actor is None:
+            self.actor = earlier.actor or self.caller.actor
         world, actor = self.network.world, self.actor
         label = f"{self.label}/go"
         cause = world.cause
@@ -145,7 +148,6 @@ class SimCall(Call):
             world.deliver(actor.name, label, cause)
             fire()
 
-        earlier = self.target._call
         if earlier.behind is None:
             earlier.behind = Link()
         world.kernel.post_on(earlier.behind, Event(label, actor, arrive, receiver=_receiver(actor)))
@@ -255,7 +257,10 @@ class CallNetwork:
             earlier = target._call
             if earlier.actor is None:
                 call.by = caller.name
-                call(earlier.sent)
+                if earlier.sent is None:
+                    call.wait_for(earlier)  # which is about to be tried again
+                else:
+                    call(earlier.sent)
                 return
             call.actor = earlier.actor
             target, arrive = earlier.target, call.reach_result

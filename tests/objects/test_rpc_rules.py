@@ -21,8 +21,10 @@ from lumenize_sim import (
 )
 from lumenize_sim.clone import AggregateError, DataCloneError, JSMap, RemoteError
 from lumenize_sim.kernel.plan import fault_label
+from lumenize_sim.mesh.envelope import Envelope, Result
 from lumenize_sim.objects import Request, Response
 from lumenize_sim.objects.message_size import MESSAGE_LIMIT_BYTES, checked, message_bytes
+from lumenize_sim.objects.parcel import Parcel, snapshot
 from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import across
 
@@ -160,6 +162,14 @@ def test_a_message_has_at_most_32_mebibytes(passes: Any) -> None:
         assert len(await store.large(31 * mebibyte)) == 31 * mebibyte
 
     passes(drive, trace=False, **BINDINGS)
+
+
+def test_the_limit_holds_for_calls_of_a_mesh_too() -> None:
+    """RPC-16: the chain of a call, and its result."""
+    large = "x" * (MESSAGE_LIMIT_BYTES + 1)
+    for value in (Envelope(1, {"json": [large], "meta": {}}, None), Result([large])):
+        with pytest.raises(Error, match="limited to 32MiB"):
+            snapshot(value, Parcel(None))
 
 
 @pytest.mark.parametrize(
@@ -409,6 +419,25 @@ def test_a_call_that_arrived_is_not_run_twice_unless_it_may(passes: Any) -> None
     retrying = with_options(automatic_retries=True)
     passes(drive, plan=lost(2), options=retrying, **BINDINGS)
     passes(marked, plan=lost(2), options=retrying, **BINDINGS)
+
+
+def test_a_call_on_the_result_of_one_that_is_tried_again_waits_for_it(passes: Any) -> None:
+    """RPC-5, RPC-17: and where all tries fail, it fails with the same error."""
+
+    class Giver(DurableObject):
+        def give(self) -> Any:
+            return lambda: "given"
+
+    async def drive(world: World) -> None:
+        assert await world.env.GIVER.get_by_name("g").give()() == "given"
+
+    async def fails(world: World) -> None:
+        assert flags(await error_of(world.env.GIVER.get_by_name("g").give()())) == {"retryable"}
+
+    retrying = with_options(automatic_retries=True)
+    passes(drive, plan=lost(1), options=retrying, GIVER=Giver)
+    passes(fails, plan=lost(1, 0, 1, 1, 1, 1), options=retrying, GIVER=Giver)
+    passes(fails, plan=lost(1), GIVER=Giver)
 
 
 def test_what_the_object_throws_is_not_retried(passes: Any) -> None:
