@@ -157,13 +157,15 @@ class SimCall(Call):
         world = network.world
         if world.closed:
             return
-        if type(result) is outcome.Value and getattr(result.value, "web_socket", None) is not None:
-            result = world.sockets.hand_over(result, self.actor)
+        socket = type(result) is outcome.Value and getattr(result.value, "web_socket", None) is not None
+        if socket:
+            result = world.sockets.hand_over(result, self.actor, self.args[0] if self.args else None)
         if self.lost and not self.by:
             if self.spare is not None and network.try_again(self):
                 self.args, self.spare, self.lost = self.spare, None, 0
                 self.replied, self.sent, self._packed = False, None, None
                 return
+            world.sockets.drop(result, self.label)
             result = outcome.Error(disconnected())
         caller = self.caller
         if caller.asked:
@@ -176,6 +178,8 @@ class SimCall(Call):
 
         def fire() -> None:
             world.deliver(caller.name, label, cause)
+            if socket:
+                world.sockets.arrived(result, caller, label)
             self.arrive_back(label, result)
 
         world.kernel.post(Event(label, caller.actor, fire, receiver=caller.receiver, delay_limit_us=network.limit_us))

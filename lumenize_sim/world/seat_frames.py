@@ -22,6 +22,7 @@ class SeatFrames:
 
     Attributes:
         rules: of ``close()``.
+        unclaimed: what the owner was answered: its end, and the label of the call.  Some may be taken since.
     """
 
     def __init__(self, seat: FreeSeat) -> None:
@@ -32,6 +33,7 @@ class SeatFrames:
         )
         self._answers = options.flag("web_socket_auto_reply_to_close")
         self._seat = seat
+        self.unclaimed: list[tuple[SocketRecord, str]] = []
         self._accepted: dict[SocketRecord, WebSocket] = {}
 
     def emit(self, record: SocketRecord, kind: str, payload: Any) -> None:
@@ -73,7 +75,10 @@ class SeatFrames:
             self._forget(record)
 
     def drop(self) -> None:
-        """The owner is gone: its sockets are cut."""
+        """The owner is gone: its sockets are cut, and those that it has not taken are lost (RPC-24)."""
+        for record, label in self.unclaimed:
+            self._seat.world.sockets.lose(record, label)
+        self.unclaimed.clear()
         for record in list(self._accepted):
             if record.apply("release"):
                 self._seat.world.sockets.node_does(self._seat, record, "cut", None)

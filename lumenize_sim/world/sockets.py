@@ -9,7 +9,7 @@ past all in between (WS-35).  What was sent before then waits for it (WS-25).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import outcome
 
@@ -21,15 +21,20 @@ from lumenize_sim.objects.rpc_errors import across
 from lumenize_sim.objects.websocket import Acceptance, SocketRecord, WebSocket
 from lumenize_sim.world.connection import CLOSED, DOWN, UP, ClientSocket, Connection, NodeEnd
 from lumenize_sim.world.raw_socket import RawSocket, upgrade_request
+from lumenize_sim.world.seats import FreeSeat
 from lumenize_sim.world.wires import Wires
 
 if TYPE_CHECKING:
-    from lumenize_sim.world.seats import FreeSeat
     from lumenize_sim.world.world import World
 
 __all__ = ["Sockets"]
 
 S = TypeVar("S", bound=RawSocket)
+
+_NOT_ASKED: Final = (
+    "Worker tried to return a WebSocket in a response to a request which did not contain the header "
+    '"Upgrade: websocket".'
+)
 
 
 class Sockets:
@@ -171,18 +176,43 @@ class Sockets:
         if far is not None:
             self._flush(far.record)
 
-    def hand_over(self, result: Outcome, place: Any) -> Outcome:
-        """A response on its way from ``place`` to a node that asked there: its web socket becomes the asker's end."""
-        response = result.unwrap()
+    def hand_over(self, result: Outcome, place: Any, request: Any) -> Outcome:
+        """A response on its way from ``place`` to a node that asked there: its web socket becomes the asker's end.
+
+        A TypeError where ``request`` did not ask for one, or the socket has been used (WS-2).
+        """
+        response: Any = result.value  # type: ignore[union-attr]  # it is one
         if not isinstance(response, Response) or response.web_socket is None:
             return result
         try:
+            if not (isinstance(request, Request) and request.is_web_socket_upgrade):
+                raise TypeError(_NOT_ASKED)
             far = self._far_end(response.web_socket, place)
         except TypeError as error:
             return outcome.Error(across(error))
         ws = WebSocket(SocketRecord())
         self._remote[ws.record] = far
         return outcome.Value(Response(response.status, None, response.headers, ws))
+
+    def arrived(self, result: Outcome, caller: Any, label: str) -> None:
+        """The response is with whoever asked; where he is gone, or ends without taking the socket, that is lost."""
+        if caller.owner.dead:
+            self.drop(result, label)
+        elif isinstance(caller, FreeSeat) and type(result) is outcome.Value:
+            caller.frames.unclaimed.append((result.value.web_socket.record, label))
+
+    def drop(self, result: Outcome, label: str) -> None:
+        """The response gets lost on its way, and its web socket with it."""
+        response: Any = getattr(result, "value", None)
+        if isinstance(response, Response) and response.web_socket is not None:
+            self.lose(response.web_socket.record, label)
+
+    def lose(self, record: SocketRecord, label: str) -> None:
+        """Nobody takes the end that was handed over; the other end hears of it.  Nothing where somebody has."""
+        far = self._remote.pop(record, None)
+        if far is not None:
+            end = far
+            self._kernel.post(end.event(f"{label}/lost", lambda: end.lost(f"{label}/lost"), -1, 0))
 
     def _far_end(self, ws: WebSocket, place: Any) -> NodeEnd:
         """Who is behind the socket of a response that leaves ``place``."""

@@ -20,9 +20,12 @@ from lumenize_sim import (
     scenario,
     simulate,
 )
+from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.objects import Request, Response, WebSocketPair
 from lumenize_sim.objects.options import MachineOptions
 from lumenize_sim.objects.websocket import WebSocket
+from lumenize_sim.world.run import run_scenario
 
 LOST = "WebSocket disconnected without sending Close frame."
 UPGRADE = {"Upgrade": "websocket"}
@@ -138,6 +141,8 @@ class Proxy(LumenizeWorker):
 
     async def fetch(self, request: Request) -> Response:
         response = await self.env.S.get_by_name("o").fetch(request)
+        if request.url.path == "/forgets":
+            return Response(200, "no socket")
         if not request.url.path.endswith("/between"):
             return response
         client, server = WebSocketPair()
@@ -295,6 +300,31 @@ def test_a_response_with_a_used_socket_fails() -> None:
             await world.env.S.get_by_name("o").fetch("https://s/twice", headers=UPGRADE)
 
     passes(drive)
+
+
+def test_a_response_with_a_socket_that_nobody_asked_for_fails() -> None:
+    """WS-1."""
+
+    async def drive(world: World) -> None:
+        with pytest.raises(TypeError, match='did not contain the header "Upgrade: websocket"') as caught:
+            await world.env.S.get_by_name("o").fetch("https://s/")
+        assert caught.value.remote  # type: ignore[attr-defined]  # as the platform sets it
+
+    passes(drive)
+
+
+def test_a_socket_that_gets_lost_with_its_response_is_heard_of() -> None:
+    """LC-43, WS-14: the caller may not know that the object has accepted."""
+
+    async def drive(world: World) -> None:
+        with pytest.raises(Exception, match="Network connection lost"):
+            await world.env.S.get_by_name("o").fetch("https://s/", headers=UPGRADE)
+        await world.settle()
+        assert log(world) == [("close", 1006, LOST, False, 2)]
+
+    made = scenario(app)(drive)
+    run = run_scenario(made, GuidedChooser(), plan=FaultPlan({"driver%lost-call#0": 2}))
+    assert not run.failed, run.message
 
 
 def test_a_socket_accepted_in_a_section_is_read_there() -> None:
@@ -492,6 +522,18 @@ def test_a_worker_in_between_lives_as_long_as_its_sockets() -> None:
         assert await ws.closed() == (4001, "x", True)
         await world.settle()
         assert log(world)[-1] == ("close", 4001, "x", True, 3)
+
+    passes(drive)
+
+
+def test_a_worker_that_ends_without_taking_a_socket_loses_it() -> None:
+    """RPC-24: the object behind it hears of it."""
+
+    async def drive(world: World) -> None:
+        response = await world.env.W.fetch("https://w/forgets", headers=UPGRADE)
+        assert response.text == "no socket"
+        await world.settle()
+        assert log(world) == [("close", 1006, LOST, False, 2)]
 
     passes(drive)
 
