@@ -411,11 +411,12 @@ class Frames:
             incarnation.isolate.emit(_Frame(self, record, kind, payload))
             return
         ws: WebSocket = payload
-        accepted = self._accepted[record] = _Accepted(ws, incarnation)
-        if ws.peer is None:
-            accepted.by_itself(self._machine.host.now_us())
-        elif ws.peer.record.acceptance is Acceptance.COUPLED:
-            accepted.by_client()
+        if record.acceptance is Acceptance.STANDARD:
+            accepted = self._accepted[record] = _Accepted(ws, incarnation)
+            if ws.peer is None:
+                accepted.by_itself(self._machine.host.now_us())
+            elif ws.peer.record.acceptance is Acceptance.COUPLED:
+                accepted.by_client()
         self._machine.host.socket_send(record, "accept", ws)
 
     def dial(self, incarnation: Incarnation, url: str, protocols: Sequence[str]) -> WebSocket:

@@ -101,6 +101,9 @@ class HibernationRegistry:
         for tag in distinct:
             self._tagged.setdefault(tag, {})[record.id] = record
         self._wrappers[record.id] = ws
+        if ws.peer is None:
+            # The answer to a request of its own; with a peer the connection is made when that goes out.
+            self._home.emit(record, "accept", ws)
         return record
 
     def get_web_sockets(self, tag: str | None = None) -> list[WebSocket]:

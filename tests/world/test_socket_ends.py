@@ -408,6 +408,40 @@ def test_an_outgoing_socket_blocks_hibernation_and_ends_with_either_instance(die
     passes(drive)
 
 
+def test_an_outgoing_socket_may_be_hibernatable() -> None:
+    """WS-1, WS-9: it calls the handlers of the class, and survives hibernation."""
+
+    class Sleeper(DurableObject):
+        heard: tuple[str, ...] = ()
+
+        async def reach(self) -> None:
+            response = await self.env.S.get_by_name("o").fetch("https://s/hello", headers=UPGRADE)
+            self.ctx.accept_web_socket(response.web_socket, ["out"])
+            response.web_socket.send("a")
+
+        def say(self, text: str) -> None:
+            self.ctx.get_web_sockets("out")[0].send(text)
+
+        def web_socket_message(self, ws: WebSocket, message: str) -> None:
+            self.heard = (*self.heard, message)
+
+    async def drive(world: World) -> None:
+        sleeper = world.env.D.get_by_name("d")
+        await sleeper.reach()
+        await world.settle()
+        assert world.object("D", "d").instance.heard == ("hello", "echo a")
+        world.object("D", "d").hibernate()
+        await sleeper.say("b")
+        await world.settle()
+        assert world.object("D", "d").instance.heard == ("echo b",)
+        world.object("D", "d").evict()
+        await world.settle()
+        assert log(world)[-1] == ("close", 1006, LOST, False, 2)
+
+    run = simulate(scenario(Mesh(bindings={"S": Server, "D": Sleeper}))(drive))
+    assert run.failure is None, run.outcome.message
+
+
 @pytest.mark.parametrize("how", ["stub", "url"])
 def test_the_opening_of_a_socket_waits_for_the_output_gate(how: str) -> None:
     """3.1: nobody is asked before the writes that the opening could have seen are durable."""
