@@ -113,7 +113,9 @@ class Sections:
             except BaseException:
                 txn.abandon()
                 raise
-            txn.keep()
+            pressed = txn.keep()
+            if pressed is not None:
+                await pressed
             return result
 
         return self.block(body, resets=False)

@@ -29,34 +29,31 @@ class _StorageView:
         machine = self._machine
         incarnation = machine.incarnation
         now_ms = machine.host.host.now_ms
-        store = hooks = None
         if incarnation is not None:
-            storage = incarnation.state.storage
-            hooks, incarnation.store.hooks = incarnation.store.hooks, StoreHooks()
-        else:
-            store = open_store(machine.cls, machine.options, machine.durable, StoreHooks(), now_ms=now_ms)
-            storage = storage_over(store, machine.cls, machine.options, now_ms)
+            with incarnation.store.aside():
+                return self._found(incarnation.state.storage, path, args, options)
+        store = open_store(machine.cls, machine.options, machine.durable, StoreHooks(), now_ms=now_ms)
         try:
-            found: Any = storage
-            for name in path:
-                found = getattr(found, name)
-            result = found(*args, **options)
-            if path == ("sql", "exec"):
-                return result.to_array()
-            if path == ("kv", "list"):
-                return list(result)
-            if hasattr(result, "when_done"):
-                values: list[Any] = []
-                result.when_done(values.append)
-                return values[0].unwrap()
-            return result
+            return self._found(storage_over(store, machine.cls, machine.options, now_ms), path, args, options)
         finally:
-            if store is not None:
-                store.commit()
-                store.settle()
-                store.close()
-            elif incarnation is not None and hooks is not None:
-                incarnation.store.hooks = hooks
+            store.commit()
+            store.settle()
+            store.close()
+
+    def _found(self, storage: Any, path: tuple[str, ...], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        found = storage
+        for name in path:
+            found = getattr(found, name)
+        result = found(*args, **options)
+        if path == ("sql", "exec"):
+            return result.to_array()
+        if path == ("kv", "list"):
+            return list(result)
+        if hasattr(result, "when_done"):
+            values: list[Any] = []
+            result.when_done(values.append)
+            return values[0].unwrap()
+        return result
 
 
 class _Reader:

@@ -741,3 +741,49 @@ def test_the_time_of_reads_can_be_drawn_and_is_the_same_each_time(passes: Callab
     for bad in ((0.2, 0.1), (-1, 0), 0.5):
         with pytest.raises(UsageError, match="no pair of seconds"):
             MachineOptions(kv_read_s=bad)  # type: ignore[arg-type]
+
+
+def test_looking_from_outside_warms_no_cache(passes: Callable[..., Any]) -> None:
+    """A test that looks must not change what the next read of the object does."""
+
+    class Asker(Kept):
+        async def ask(self, key: str) -> list[bool]:
+            pendings = [self.ctx.storage.get(key), self.ctx.storage.get_alarm(), self.ctx.storage.list(prefix="l")]
+            done = [pending.done for pending in pendings]
+            await gather(*pendings)
+            return done
+
+        def ping(self) -> None: ...
+
+    async def drive(world: World) -> None:
+        view = world.object("D", "a")
+        await world.env.D.get_by_name("a").fill({"k": 1, "l": 2})
+        await evicted(world)
+        stub = world.env.D.get_by_name("a")
+        await stub.ping()
+        assert view.storage.list() == {"k": 1, "l": 2}
+        assert view.storage.get("k") == 1
+        assert view.storage.get_alarm() is None
+        assert await stub.ask("k") == [False, False, False]
+        assert await stub.ask("k") == [True, True, True]
+
+    passes(drive, D=Asker)
+
+
+def test_a_transaction_waits_under_back_pressure_before_its_section_ends(passes: Callable[..., Any]) -> None:
+    """ST-9, IG-30."""
+
+    class Writer(Kept):
+        async def much(self) -> None:
+            async def body(txn: Any) -> None:
+                for n in range(70):
+                    txn.put(f"k{n}", "x" * 130_000)
+
+            await self.ctx.storage.transaction(body)
+            LOG.append(f"unflushed {self.ctx.storage._store.unflushed}")
+
+    async def drive(world: World) -> None:
+        await gather(world.env.D.get_by_name("a").much(), world.env.D.get_by_name("a").log("other"))
+
+    passes(drive, D=Writer)
+    assert LOG == ["unflushed 0", "other"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 from lumenize_sim.errors import SimulatorError
@@ -104,6 +106,15 @@ class ObjectStore(ABC):
     @abstractmethod
     def in_transaction(self) -> bool:
         """Whether a transaction of the application is open."""
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Somebody looks from outside: nobody is told, nothing waits, and the cache stays as it is."""
+        hooks, self.hooks = self.hooks, StoreHooks()
+        try:
+            yield
+        finally:
+            self.hooks = hooks
 
     # ------------------------------------------------------------------ the turn
 

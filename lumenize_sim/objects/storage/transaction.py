@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
+from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.storage.async_kv import EntriesAPI
 from lumenize_sim.objects.storage.errors import StorageError
 from lumenize_sim.objects.storage.operations import StorageOperations
@@ -31,8 +32,11 @@ class TransactionOperations(StorageOperations):
         """Where it is in its life."""
 
     @abstractmethod
-    def keep(self) -> None:
-        """For the machine: the callback has returned.  The end of the turn commits, as it does with any write."""
+    def keep(self) -> Pending[Any] | None:
+        """For the machine: the callback has returned.  The end of the turn commits, as it does with any write.
+
+        What it returns has to be awaited before the section ends (ST-9).
+        """
 
     @abstractmethod
     def _discard(self) -> None:
@@ -96,7 +100,7 @@ class StorageTransaction(TransactionOperations):
         return self._frame.state
 
     def keep(self) -> None:
-        """See `TransactionOperations.keep`."""
+        """See `TransactionOperations.keep`; nothing has to be awaited."""
         if self._frame.state == "open":
             self._sqlite.keep(self._frame)
 

@@ -9,7 +9,8 @@ fixed when it is called, and no later write is seen in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar, Final
 
 from lumenize_sim.errors import SimulatorError
@@ -62,6 +63,17 @@ class LegacyStore(ObjectStore):
         self.alarm_known = False
         self._waiting: Batch | None = None
         self._flushing: Batch | None = None
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """See `ObjectStore.aside`."""
+        cache, known = self.cache, self.alarm_known
+        self.cache = Cache(self._disk, CacheMemory(self.limits.cache_bytes), lambda: 0, 1)
+        try:
+            with super().aside():
+                yield
+        finally:
+            self.cache, self.alarm_known = cache, known
 
     # ------------------------------------------------------------------ reads
 

@@ -96,11 +96,17 @@ class LegacyTransaction(TransactionOperations):
         """Where it is in its life."""
         return self._state
 
-    def keep(self) -> None:
-        """For the machine: the callback has returned; the end of the turn commits everything at once."""
-        if self._state == "open":
-            self._state = "committed"
-            self._overlay.commit()
+    def keep(self) -> Pending[Any] | None:
+        """For the machine: the callback has returned; the end of the turn commits everything at once.
+
+        Under back-pressure the section goes on until that has been flushed (ST-9).
+        """
+        if self._state != "open":
+            return None
+        self._state = "committed"
+        self._overlay.commit()
+        pending = self._overlay.pressed(False)
+        return None if pending.done else pending
 
     def _discard(self) -> None:
         self._state = "rolled back"
