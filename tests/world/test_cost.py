@@ -154,7 +154,7 @@ def test_calls_on_what_a_call_returned_are_free() -> None:
 
 
 def test_every_run_of_an_alarm_is_a_request() -> None:
-    """BL-1: each retry too; setting it is a row, and so is its deletion (BL-7)."""
+    """BL-1: each retry too; and setting it is a row (BL-7)."""
 
     async def drive(world: World) -> None:
         await shop(world).wake_in(1000)
@@ -162,6 +162,7 @@ def test_every_run_of_an_alarm_is_a_request() -> None:
 
     amounts = used(drive)
     assert (amounts.alarms, amounts.rpc_sessions, amounts.requests) == (3, 1, 4)
+    assert amounts.rows_written == 1
     assert amounts.active_us == 3_000_000
 
 
