@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from lumenize_sim.errors import AppError
 from lumenize_sim.mesh.chain import execute_operation_chain, is_awaitable
 from lumenize_sim.mesh.context import call_context_var
 from lumenize_sim.mesh.continuation import OperationChain
@@ -34,6 +35,15 @@ class LumenizeDO(MeshNode):
         lmz: identity and calls.
         svc: services.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A node is stored on SQLite: who it is stands in ``ctx.storage.kv``, which the legacy backend does not have."""
+        super().__init_subclass__(**kwargs)
+        if getattr(cls, "storage_backend", "sqlite") == "kv":
+            raise AppError(
+                f"{cls.__qualname__}.storage_backend is 'kv', but a LumenizeDO keeps its identity in ctx.storage.kv, "
+                "which only SQLite has. Leave it out, or derive from DurableObject"
+            )
 
     def __init__(self, ctx: Any, env: Any) -> None:
         self.ctx = ctx

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from lumenize_sim import DurableObject, MachineOptions, World, WorldOptions
-from lumenize_sim.errors import UsageError
+from lumenize_sim import DurableObject, LumenizeDO, MachineOptions, World, WorldOptions
+from lumenize_sim.errors import AppError, UsageError
 from lumenize_sim.objects.pending import gather
 from lumenize_sim.objects.storage import Durable, StorageError, StoreHooks, open_store, storage_over
 
@@ -787,3 +787,9 @@ def test_a_transaction_waits_under_back_pressure_before_its_section_ends(passes:
 
     passes(drive, D=Writer)
     assert LOG == ["unflushed 0", "other"]
+
+
+def test_a_node_of_a_mesh_cannot_be_on_the_legacy_backend() -> None:
+    """Its identity is kept by synchronous calls, which that backend refuses (ST-14)."""
+    with pytest.raises(AppError, match="storage_backend is 'kv', but a LumenizeDO keeps its identity in"):
+        type("Node", (LumenizeDO,), {"storage_backend": "kv"})
