@@ -37,7 +37,7 @@ class LumenizeDO(MeshNode):
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """A node is stored on SQLite: who it is stands in ``ctx.storage.kv``, which the legacy backend does not have."""
+        """A node is stored on SQLite: who it is stands in ``ctx.storage.kv``, which the legacy backend has not."""
         super().__init_subclass__(**kwargs)
         if getattr(cls, "storage_backend", "sqlite") == "kv":
             raise AppError(
