@@ -149,7 +149,7 @@ def execute_operation_chain(
 class _Walk:
     """One execution: the rules, and how much nesting it has used up."""
 
-    __slots__ = ("budget", "checked", "depth", "max_args", "max_depth", "target", "trusted")
+    __slots__ = ("again", "budget", "checked", "depth", "max_args", "max_depth", "target", "trusted")
 
     def __init__(self, target: Any, checked: bool, trusted: bool, max_depth: int, max_args: int) -> None:
         self.target = target
@@ -158,6 +158,7 @@ class _Walk:
         self.max_depth = max_depth
         self.max_args = max_args
         self.depth = 0
+        self.again = getattr(getattr(target, "lmz", None), "compat", None) is not None
         # Shared nested chains on the wire can stand for exponentially many calls, so their number is bounded too.
         self.budget = max_depth * max_args
 
@@ -177,6 +178,8 @@ class _Walk:
                 key = operation.get("key")
                 current = read(current, key, entry=not entered, trusted=trusted)
             elif kind == "apply":
+                if entered and key is not None and self.again:
+                    current = self.once_more(chain, index - 2, key)
                 function = resolve_callable(current, key, trusted=trusted)
                 if not entered:
                     entered = True
@@ -203,6 +206,28 @@ class _Walk:
         if not entered and not trusted and current is not self.target:
             raise not_callable_remotely(key)
         return current
+
+    def once_more(self, chain: OperationChain, until: int, key: Any) -> Any:
+        """The method that the operation before the call selects, on a parent that is found as the original finds it.
+
+        It runs all earlier operations again, and what they return is not awaited, so that an async method cannot
+        be followed by another call (OC-28).  Only for apps that want its quirks.
+        """
+        current = self.target
+        name: Any = None
+        for index, operation in enumerate(chain[:until]):
+            if operation.get("type") == "get":
+                name = operation.get("key")
+                current = read(current, name, entry=index == 0, trusted=self.trusted)
+            elif operation.get("type") == "apply":
+                if name is not None:
+                    current = self.once_more(chain, index - 1, name)
+                current = resolve_callable(current, name, trusted=self.trusted)(*operation["args"])
+                if is_awaitable(current):
+                    _discard(current)
+                    raise TypeError("parent[methodName] is not a function")
+                name = None
+        return read(current, key, entry=not until, trusted=self.trusted)
 
     def check(self, function: Any, key: Any) -> None:
         if not is_mesh_callable(function):

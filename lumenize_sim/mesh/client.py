@@ -119,6 +119,7 @@ class LumenizeClient(MeshNode):
             binding=config.gateway_binding_name,
             instance_name=config.instance_name,
             token=config.access_token,
+            revives=getattr(config.host, "compat", None) is not None,
         )
         self._port: SocketPort | None = None
         self._calls: dict[str, Pending[Any]] = {}

@@ -98,6 +98,7 @@ class ClientConnection:
         "_dialled",
         "_queue",
         "_reauthenticated",
+        "_revives",
         "_searching_tab",
         "_tab_id",
         "_told_to_disconnect",
@@ -110,8 +111,15 @@ class ClientConnection:
     )
 
     def __init__(
-        self, *, base_url: str, binding: str, instance_name: str | None = None, token: str | None = None
+        self,
+        *,
+        base_url: str,
+        binding: str,
+        instance_name: str | None = None,
+        token: str | None = None,
+        revives: bool = False,
     ) -> None:
+        """``revives``: the return of the network also wakes a client that was told to disconnect (CL-15)."""
         self._base_url = _socket_url(base_url)
         self._binding = binding
         self.instance_name = instance_name
@@ -128,6 +136,7 @@ class ClientConnection:
         self._awaiting_tab = False
         self._awaiting_token = False
         self._told_to_disconnect = False
+        self._revives = revives
         self._queue: dict[str, str] = {}
 
     def feed(self, event: Input, now_ms: int) -> list[Command]:
@@ -319,7 +328,7 @@ class ClientConnection:
 
     def _wake(self, event: WokenUp, now_ms: int, out: list[Command]) -> None:
         if self.state != "reconnecting" and not (
-            event.online and self.state == "disconnected" and not self._told_to_disconnect
+            event.online and self.state == "disconnected" and (self._revives or not self._told_to_disconnect)
         ):
             return
         self._attempts = 0

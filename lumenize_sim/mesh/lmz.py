@@ -232,13 +232,16 @@ class LmzApi:
     def _target(self, binding: str, instance: str | None) -> Any:
         """The object behind a binding name, checked against ``instance`` (CALL-7 … CALL-9).
 
-        An empty name counts as none where the original lets it pass and fails later (CALL-13).
+        An empty name counts as none where the original lets it pass and fails later (CALL-13), unless the app
+        wants its quirks.
         """
         try:
             target = self._env[binding]
         except (KeyError, AttributeError):
             raise MeshError(f"lmz.call: no binding named '{binding}' in env.") from None
         if _is_namespace(target):
+            if instance == "" and self.compat is not None:
+                return target  # as the original: taken for a Worker, and found out later (CALL-13)
             if not instance:
                 raise MeshError(
                     f"lmz.call: binding '{binding}' is a Durable Object namespace and requires an instance name."
@@ -262,6 +265,8 @@ class LmzApi:
         try:
             me = self._known()
             context = _by_value(outgoing_context(call_context_var.get(), me, new_chain=new_chain, state=state))
+            if instance == "":
+                raise TypeError("stub.__executeOperation is not a function")
             callee = NodeIdentity("LumenizeWorker" if instance is None else "LumenizeDO", binding, instance)
             envelope = Envelope(1, encode_chain(chain), context, Metadata(me, callee))
             if instance is None:
