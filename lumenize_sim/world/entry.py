@@ -71,7 +71,8 @@ class Entry:
     def fetch(self, seat: Any, request: httpx.Request) -> Pending[Response]:
         """Ask the entry Worker on behalf of the owner of ``seat``.  Acts at once.
 
-        A Worker that fails answers with 500.  Settles with a ConnectionError where the request or its answer is lost.
+        A Worker that fails answers with 500, or 503 where what failed is overloaded (RPC-21).  Settles with a
+        ConnectionError where the request or its answer is lost.
         """
         # Each on a connection of its own: nothing orders two requests of a browser.
         asked = ServiceBinding(SimDispatcher(self._world.calls, seat), ENTRY).fetch(Request.of(request))
@@ -84,5 +85,7 @@ def _seen_outside(request: httpx.Request, result: Outcome) -> Outcome:
     if type(result) is not outcome.Error:
         return result
     if getattr(result.error, "remote", False):
+        if getattr(result.error, "overloaded", False):
+            return outcome.Value(Response(503, "Service Unavailable"))
         return outcome.Value(Response(500, "Internal Server Error"))
     return outcome.Error(ConnectionError(f"{request.method} {request.url}: {result.error}"))
