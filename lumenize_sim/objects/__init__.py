@@ -21,6 +21,7 @@ from lumenize_sim.objects.rpc_stub import RpcPromise as RpcPromise
 from lumenize_sim.objects.rpc_stub import RpcStub as RpcStub
 from lumenize_sim.objects.rpc_target import RpcTarget as RpcTarget
 from lumenize_sim.objects.rpc_target import retryable as retryable
+from lumenize_sim.objects.shutdown import ShutdownInfo as ShutdownInfo
 from lumenize_sim.objects.websocket import WebSocketPair as WebSocketPair
 from lumenize_sim.objects.worker import WorkerEntrypoint as WorkerEntrypoint
 
@@ -40,6 +41,7 @@ __all__ = [
     "RpcPromise",
     "RpcStub",
     "RpcTarget",
+    "ShutdownInfo",
     "WebSocketPair",
     "WebSocketRequestResponsePair",
     "WorkerEntrypoint",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lumenize_sim.errors import UsageError
 from lumenize_sim.kernel.event import Event
-from lumenize_sim.mesh.worker import LumenizeWorker
+from lumenize_sim.objects.worker import WorkerEntrypoint
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.machine import ObjectMachine
@@ -23,7 +23,7 @@ def deploy(world: World, binding: str, cls: type | None, within_s: float) -> Non
     before = world.class_of(binding)
     after = before if cls is None else cls
     kind: object = after
-    if not isinstance(kind, type) or issubclass(kind, LumenizeWorker) != issubclass(before, LumenizeWorker):
+    if not isinstance(kind, type) or issubclass(kind, WorkerEntrypoint) != issubclass(before, WorkerEntrypoint):
         raise UsageError(f"{binding!r} is bound to {before.__name__}; deploy a class of the same kind, not {after!r}")
     if not within_s >= 0:
         raise UsageError(f"deploy within {within_s!r} s; use 0 or more")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from lumenize_sim import DurableObject, LumenizeWorker, World, WorldOptions
+from lumenize_sim import DurableObject, LumenizeWorker, WorkerEntrypoint, World, WorldOptions
 from lumenize_sim.errors import UsageError
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.objects import Pending, Request, Response, WebSocketPair
@@ -104,6 +104,11 @@ class New(Old):
 class Remote(LumenizeWorker):
     def which(self) -> int:
         return 1
+
+
+class PlainRemote(WorkerEntrypoint):
+    def which(self) -> int:
+        return 3
 
 
 class NewRemote(LumenizeWorker):
@@ -253,6 +258,8 @@ def test_a_worker_is_deployed_for_calls_to_come(passes: Any) -> None:
         assert await world.env.W.which() == 1
         world.deploy("W", NewRemote)
         assert await world.env.W.which() == 2
+        world.deploy("W", PlainRemote)
+        assert await world.env.W.which() == 3
 
     passes(drive, W=Remote)
 
@@ -263,8 +270,9 @@ def test_what_cannot_be_deployed_is_refused(passes: Any) -> None:
     async def drive(world: World) -> None:
         with pytest.raises(UsageError, match=r"no binding 'X'"):
             world.deploy("X", New)
-        with pytest.raises(UsageError, match=r"a class of the same kind"):
-            world.deploy("D", NewRemote)
+        for other in (NewRemote, PlainRemote, "New"):
+            with pytest.raises(UsageError, match=r"a class of the same kind"):
+                world.deploy("D", other)
         with pytest.raises(UsageError, match=r"use 0 or more"):
             world.deploy("D", New, within_s=-1)
 
