@@ -793,3 +793,36 @@ def test_a_node_of_a_mesh_cannot_be_on_the_legacy_backend() -> None:
     """Its identity is kept by synchronous calls, which that backend refuses (ST-14)."""
     with pytest.raises(AppError, match="storage_backend is 'kv', but a LumenizeDO keeps its identity in"):
         type("Node", (LumenizeDO,), {"storage_backend": "kv"})
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_what_the_constructor_reads_is_there_before_the_first_event(roams: Callable[..., Any], blocks: bool) -> None:
+    """IG-5, IG-17, IG-18: the usual way with ``block_concurrency_while``, and a read that simply holds the gate."""
+
+    class Loaded(Kept):
+        def __init__(self, ctx: Any, env: Any) -> None:
+            super().__init__(ctx, env)
+            self.value: Any = "not yet"
+
+            async def load() -> None:
+                self.value = await ctx.storage.get("value", 0)
+                if blocks:
+                    await trio.sleep(0.01)
+                    self.value = (self.value, await ctx.storage.get("value", 0))
+
+            if blocks:
+                ctx.block_concurrency_while(load)
+            else:
+                ctx.wait_until(load())
+
+        def seen(self) -> Any:
+            return self.value
+
+    async def drive(world: World) -> None:
+        await world.env.D.get_by_name("a").fill({"value": 7})
+        await evicted(world)
+        expected = (7, 7) if blocks else 7
+        seen = await gather(*[world.env.D.get_by_name("a").seen() for _ in range(3)])
+        assert [tuple(one) if blocks else one for one in seen] == [expected] * 3
+
+    roams(drive, D=Loaded, schedules=30)
