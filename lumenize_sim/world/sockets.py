@@ -19,7 +19,8 @@ from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.rpc_errors import across
 from lumenize_sim.objects.websocket import Acceptance, SocketRecord, WebSocket
-from lumenize_sim.world.connection import CLOSED, DOWN, UP, ClientSocket, Connection, NodeEnd
+from lumenize_sim.world.client_end import ClientEnd, ClientSocket
+from lumenize_sim.world.connection import CLOSED, DOWN, UP, Connection, NodeEnd
 from lumenize_sim.world.raw_socket import RawSocket, upgrade_request
 from lumenize_sim.world.seats import FreeSeat
 from lumenize_sim.world.wires import Wires
@@ -59,8 +60,10 @@ class Sockets:
 
     def of(self, client: str) -> list[Connection]:
         """Connections of a client that are not closed on both sides."""
-        found = [(c, c.client) for c in self.connections]
-        return [c for c, end in found if end is not None and end.name == client and end.ready_state != CLOSED]
+        found = [(c, c.ends[UP]) for c in self.connections]
+        return [
+            c for c, end in found if isinstance(end, ClientEnd) and end.name == client and end.ready_state != CLOSED
+        ]
 
     # -- asking ------------------------------------------------------------------------
 
