@@ -12,10 +12,7 @@ Leaving
     platform sends by itself does not, unless the socket stands still because a message
     before it waits: then it queues behind that (OG-7).
 
-The close handshake
-    Whoever answers a close frame, both directions are closed then, and the connection ends
-    once the event has been dispatched and the answer has left.  Who answers depends on the
-    date, the runtime and the kind of socket (WS-16).
+Who answers a close frame is the business of `lumenize_sim.objects.handshake`.
 """
 
 from __future__ import annotations
@@ -27,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.gate import Gate
+from lumenize_sim.objects.handshake import Handshake
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import DurableObjectError
@@ -34,7 +32,6 @@ from lumenize_sim.objects.socket_events import CloseEvent, ErrorEvent, MessageEv
 from lumenize_sim.objects.strand import strand_var
 from lumenize_sim.objects.websocket import (
     ABNORMAL_CODE,
-    NO_STATUS_CODE,
     Acceptance,
     SocketRecord,
     SocketRules,
@@ -130,7 +127,7 @@ class Frames:
         rules: of ``close()``.
     """
 
-    __slots__ = ("_accepted", "_half_open", "_inboxes", "_machine", "_stalled", "rules")
+    __slots__ = ("_accepted", "_handshake", "_inboxes", "_machine", "_stalled", "rules")
 
     def __init__(self, machine: ObjectMachine) -> None:
         options = machine.options
@@ -140,8 +137,7 @@ class Frames:
             short_reasons=options.flag("websocket_close_reason_byte_limit"),
         )
         self._accepted: dict[SocketRecord, _Accepted] = {}
-        # Told of the peer's close frame, and the connection has not ended.  A dictionary for its order.
-        self._half_open: dict[SocketRecord, None] = {}
+        self._handshake = Handshake(machine, self)
         # Of sockets with a frame whose first turn is not over: what has arrived since, and its labels.
         self._inboxes: dict[SocketRecord, deque[tuple[str, Callable[[], bool]]]] = {}
         self._stalled: dict[SocketRecord, _Frame] = {}
@@ -178,7 +174,7 @@ class Frames:
         if record.acceptance is Acceptance.HIBERNATABLE:
             answer = machine.sockets.answer(record, data, machine.host.host.now_ms())
             if answer is not None:
-                self._by_itself(record, "message", answer)
+                self.by_itself(record, "message", answer)
                 return False
         if machine.meter is not None and self._from_outside(record):
             machine.meter.messaged()
@@ -194,8 +190,8 @@ class Frames:
             return self._ask(label, "close", record, args, cause)
         # Told once is enough (WS-15); nothing that is sent reaches anybody any more.
         record.apply("lose")
-        self._half_open.pop(record, None)
-        self._forget(record)
+        self._handshake.half_open.pop(record, None)
+        self.forget(record)
         return False
 
     def _from_outside(self, record: SocketRecord) -> bool:
@@ -229,12 +225,10 @@ class Frames:
         accepted = self._accepted.get(record)
         if kind == "close":
             record.apply("peer close" if args[2] else "lose")
-            how = self._reply(record, accepted)
-            if how in ("before", "gated"):
-                self._reply_to_close(record, incarnation, args, gated=how == "gated")
+            self._handshake.begin(record, incarnation, args)
         elif kind == "error":
-            self._by_itself(record, "close", (TOO_LARGE_CODE, "Message is too large"))
-            self._by_itself(record, "end", None)
+            self.by_itself(record, "close", (TOO_LARGE_CODE, "Message is too large"))
+            self.by_itself(record, "end", None)
             record.apply("release")
         elif kind == "open":
             record.apply("open")
@@ -246,7 +240,7 @@ class Frames:
         elif incarnation.isolate.handles(_HANDLERS[kind]):
             self._handle(incarnation, label, kind, record, args)
         elif kind == "close":
-            self._hang_up(record, incarnation)
+            self._handshake.handled(record, incarnation)
 
     def _handle(
         self, incarnation: Incarnation, label: str, kind: str, record: SocketRecord, args: tuple[Any, ...]
@@ -265,7 +259,7 @@ class Frames:
             if not incarnation.dead:
                 incarnation.background_ended(result)
                 if kind == "close":
-                    self._hang_up(record, incarnation)
+                    self._handshake.handled(record, incarnation)
 
         incarnation.invoke(label, _HANDLERS[kind], (machine.sockets.wrapper(record), *args), None, ended=ended)
 
@@ -316,28 +310,7 @@ class Frames:
                 return  # the next follows when its turn is over
         self._inboxes.pop(record, None)
 
-    # -- closing -------------------------------------------------------------------------
-
-    def _reply(self, record: SocketRecord, accepted: _Accepted | None) -> str:
-        """How the platform answers the close frame that has just come, if it does (WS-16)."""
-        options = self._machine.options
-        if record.state is not SocketState.CLOSE_RECEIVED or not options.flag("web_socket_auto_reply_to_close"):
-            return "never"
-        if accepted is not None:
-            return "never" if accepted.ws.half_open else "gated"
-        how: Any = options.web_socket_close_reply  # decided, where it is explored
-        return str(how)
-
-    def _reply_to_close(
-        self, record: SocketRecord, incarnation: Incarnation, args: tuple[Any, ...], *, gated: bool
-    ) -> None:
-        code, reason, _ = args
-        payload = (None if code == NO_STATUS_CODE else code, reason)
-        record.apply("close")
-        if gated:
-            incarnation.isolate.emit(_Frame(self, record, "close", payload))
-        else:
-            self._by_itself(record, "close", payload)
+    # -- ending --------------------------------------------------------------------------
 
     def _terminated(self, record: SocketRecord, incarnation: Incarnation, kind: str, args: tuple[Any, ...]) -> None:
         """The event that ends a socket was dispatched."""
@@ -345,36 +318,12 @@ class Frames:
         self._inboxes.pop(record, None)
         self._machine.sockets.remove(record)
         if kind != "close" or not args[2]:
-            self._forget(record)
-            return
-        if self._reply(record, self._accepted.get(record)) == "after":
-            self._reply_to_close(record, incarnation, args, gated=True)
-        record.close_heard = True
-        self._half_open[record] = None
-        self._maybe_end(record)
+            self.forget(record)
+        else:
+            self._handshake.dispatched(record, incarnation, args)
 
-    def _hang_up(self, record: SocketRecord, incarnation: Incarnation) -> None:
-        """The close event was handled; where nobody has answered or will, the connection ends (WS-16)."""
-        if record.state is not SocketState.CLOSE_RECEIVED or not self._machine.options.web_socket_hangs_up:
-            return
-        if self._reply(record, None) == "after":
-            return
-
-        def cut() -> None:
-            if record.apply("release"):
-                self._half_open.pop(record, None)
-                self._machine.host.socket_cut(record)
-
-        incarnation.isolate.emit(cut)
-
-    def _maybe_end(self, record: SocketRecord) -> None:
-        """Both close frames have passed, and the event was dispatched: the connection is over."""
-        if record.close_left and record.close_heard:
-            self._machine.host.socket_send(record, "end", None)
-            del self._half_open[record]
-            self._forget(record)
-
-    def _forget(self, record: SocketRecord) -> None:
+    def forget(self, record: SocketRecord) -> None:
+        """It is over."""
         accepted = self._accepted.pop(record, None)
         if accepted is not None:
             accepted.forget()
@@ -382,11 +331,12 @@ class Frames:
     def instance_ended(self, *, keeps_sockets: bool) -> None:
         """The current instance is gone.  Hibernatable sockets outlive it or not; others never do (WS-32, WS-33)."""
         # A hibernatable socket that has heard the peer's close is the instance's own: nobody would wake for it.
-        cut = [*self._half_open, *(record for record in self._accepted if record not in self._half_open)]
+        half_open = self._handshake.half_open
+        cut = [*half_open, *(record for record in self._accepted if record not in half_open)]
         for record in cut:
             record.apply("release")
-            self._forget(record)
-        self._half_open.clear()
+            self.forget(record)
+        half_open.clear()
         self._stalled.clear()
         if keeps_sockets:
             self._machine.sockets.hibernate()
@@ -408,7 +358,7 @@ class Frames:
         if incarnation is None:
             return
         if kind != "accept":
-            incarnation.isolate.emit(_Frame(self, record, kind, payload))
+            self.through_gate(incarnation, record, kind, payload)
             return
         ws: WebSocket = payload
         if record.acceptance is Acceptance.STANDARD:
@@ -424,7 +374,7 @@ class Frames:
         ws = WebSocket(SocketRecord(state=SocketState.CONNECTING), self)
         self._accepted[ws.record] = accepted = _Accepted(ws, incarnation)
         accepted.by_itself(self._machine.host.now_us())
-        incarnation.isolate.emit(_Frame(self, ws.record, "dial", (url, tuple(protocols))))
+        self.through_gate(incarnation, ws.record, "dial", (url, tuple(protocols)))
         return ws
 
     def coupled(self, record: SocketRecord) -> None:
@@ -433,7 +383,16 @@ class Frames:
         if accepted is not None:
             accepted.by_client()
 
-    def _by_itself(self, record: SocketRecord, kind: str, payload: Any) -> None:
+    def half_opens(self, record: SocketRecord) -> bool | None:
+        """Whether a standard socket leaves the peer's close frame to its user; ``None`` for a hibernatable one."""
+        accepted = self._accepted.get(record)
+        return None if accepted is None else accepted.ws.half_open
+
+    def through_gate(self, incarnation: Incarnation, record: SocketRecord, kind: str, payload: Any) -> None:
+        """Something leaves when what the running turn has seen is durable."""
+        incarnation.isolate.emit(_Frame(self, record, kind, payload))
+
+    def by_itself(self, record: SocketRecord, kind: str, payload: Any) -> None:
         """The platform sends: past the output gate, unless the socket stands still already (OG-7)."""
         stalled = self._stalled.get(record)
         if stalled is None:
@@ -445,4 +404,4 @@ class Frames:
         self._machine.host.socket_send(record, kind, payload)
         if kind == "close":
             record.close_left = True
-            self._maybe_end(record)
+            self._handshake.maybe_end(record)
