@@ -491,8 +491,8 @@ MUTANTS: Final = (
         "an auto-response wakes",
         ("WS-20",),
         "objects/frames.py",
-        '                self._by_itself(record, "message", answer)\n                return False\n',
-        '                self._by_itself(record, "message", answer)\n',
+        '                self.by_itself(record, "message", answer)\n                return False\n',
+        '                self.by_itself(record, "message", answer)\n',
         (litmus("LT-79"),),
     ),
     Mutant(
