@@ -34,6 +34,7 @@ from lumenize_sim.objects import Response as Response
 from lumenize_sim.objects import RpcPromise as RpcPromise
 from lumenize_sim.objects import RpcStub as RpcStub
 from lumenize_sim.objects import RpcTarget as RpcTarget
+from lumenize_sim.objects import ShutdownInfo as ShutdownInfo
 from lumenize_sim.objects import WebSocketPair as WebSocketPair
 from lumenize_sim.objects import WebSocketRequestResponsePair as WebSocketRequestResponsePair
 from lumenize_sim.objects import WorkerEntrypoint as WorkerEntrypoint
@@ -82,6 +83,7 @@ __all__ = [
     "RpcTarget",
     "Run",
     "Scenario",
+    "ShutdownInfo",
     "SimulatorError",
     "UpgradeRefusedError",
     "UsageError",
