@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import outcome
 
@@ -15,7 +15,7 @@ from lumenize_sim.objects.namespace import ServiceBinding, Stub
 from lumenize_sim.objects.parcel import SCALARS, Parcel, pack, pack_outcome
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.reach import call_member, not_a_function, not_implemented
-from lumenize_sim.objects.rpc_errors import gone
+from lumenize_sim.objects.rpc_errors import fallen, gone
 from lumenize_sim.objects.rpc_stub import Export, Path, RpcPromise, RpcStub
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "CallDispatcher", "Caller", "Target"]
 
+#: No generation of an object: what a broken stub is bound to.
+BROKEN: Final = -1
 #: What a call goes through.
 Target = Stub | ServiceBinding | RpcStub | RpcPromise
 
@@ -141,8 +143,9 @@ class Call(ABC):
         return bool(stub._bound == machine.generation)
 
     def broken(self, machine: ObjectMachine) -> None:
-        """The stub is: fail with the error of the reset."""
-        self(outcome.Error(machine.last_error()))
+        """The stub is: fail with the error that broke it."""
+        error = self.target._broken_by
+        self(outcome.Error(machine.last_error() if error is None else fallen(error)))
 
     def reach_export(self, export: Export, path: Path) -> None:
         """Arrive at something that a node has exported, as an event there."""
@@ -237,6 +240,11 @@ class Call(ABC):
             waiting, self._waiting = self._waiting, []
             for later in waiting:
                 later._go_later(result)
+
+    def break_stub(self, error: BaseException) -> None:
+        """The answer is ``error``, and breaks the stub for good, as a reset does (RPC-8)."""
+        self.target._bound = BROKEN
+        self.target._broken_by = error
 
     def arrive_back(self, label: str, result: Outcome) -> None:
         """The answer is here."""

@@ -220,7 +220,10 @@ class Incarnation:
                 return
             at_once = False
             if isinstance(result, outcome.Error):
-                result = outcome.Error(across(result.error, enhanced=self.machine.enhanced))
+                machine = self.machine
+                result = outcome.Error(across(result.error, enhanced=machine.enhanced))
+                if machine.options.error_object_ids:
+                    result.error.durable_object_id = str(machine.id)  # type: ignore[attr-defined]  # on any error
                 at_once = handler != "fetch" and not self.machine.options.rpc_errors_wait
             answer = Answer(self.inflight, key, result)
             if handler == "fetch":

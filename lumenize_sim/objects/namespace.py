@@ -83,13 +83,14 @@ class Stub(_Entrance):
 
     #: What the platform calls it where it refuses to copy one (ST-6, RPC-15).
     __platform_name__ = "DurableObject"
-    __slots__ = ("id",)
+    __slots__ = ("_broken_by", "id")
 
     def __init__(self, dispatcher: Dispatcher, binding: str, object_id: DurableObjectId) -> None:
         self._dispatcher = dispatcher
         self._link: Any = None
         self._fetches: Any = None
         self._bound: Any = None
+        self._broken_by: BaseException | None = None
         self.binding = binding
         self.id = object_id
 

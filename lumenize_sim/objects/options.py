@@ -177,6 +177,11 @@ class MachineOptions:
         floating_calls: whether a Worker's calls of its last turn still leave, where nothing waits for them (RPC-24):
             ``"sent"``, ``"lost"``, or ``"by_fetch"``, that is sent where it was entered by ``fetch``, which is what was
             recorded in workerd.  Production may do either: the default is ``"sent"``.  May be explored.
+        disconnects_break_stubs: a stub whose call failed with a disconnect or an overload stays broken, as after a
+            reset; documentation says that many exceptions do it, and not which (RPC-8, open point 4).  Not so in
+            workerd.  May be explored.
+        error_object_ids: what a method raises carries ``durable_object_id``, the id of its object, as text (newer
+            workerd; absent in the recorded version).
         automatic_retries: failed calls that may be retried are, up to 5 times in all within 10 s (RPC-5).
         connection_limit: fetches of one invocation that may wait for a response at the same time; further ones
             queue (RPC-27).  6 in production, ``None`` (no limit) in workerd.
@@ -218,6 +223,8 @@ class MachineOptions:
     floating_calls: FloatingCalls | Explored = attrs.field(
         default=per_runtime("sent", "by_fetch"), metadata=open_to("lost"), validator=_floating
     )
+    disconnects_break_stubs: bool | Explored = attrs.field(default=False, metadata=open_to(True))
+    error_object_ids: bool = False
     automatic_retries: bool = False
     connection_limit: int | None = attrs.field(default=per_runtime(6, None), validator=_positive)
     subrequest_limit: int | None = attrs.field(default=None, validator=_positive)

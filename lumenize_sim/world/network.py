@@ -180,6 +180,10 @@ class SimCall(Call):
             world.deliver(caller.name, label, cause)
             if socket:
                 world.sockets.arrived(result, caller, label)
+            if network.stubs_break and type(result) is outcome.Error and type(self.target) is Stub:
+                error = result.error
+                if getattr(error, "retryable", False) or getattr(error, "overloaded", False):
+                    self.break_stub(error)
             self.arrive_back(label, result)
 
         world.kernel.post(Event(label, caller.actor, fire, receiver=caller.receiver, delay_limit_us=network.limit_us))
@@ -191,6 +195,7 @@ class CallNetwork:
     def __init__(self, world: World) -> None:
         self.world = world
         self.limit_us = round(world.options.network.max_delay_s * 1_000_000)
+        self.stubs_break = world.options.objects.disconnects_break_stubs is True
 
     def target_name(self, target: Any) -> str:
         """The actor behind what a call goes through."""

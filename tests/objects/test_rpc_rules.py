@@ -263,6 +263,35 @@ def test_an_error_whose_cause_cannot_cross_goes_alone() -> None:
     assert (type(copy), str(copy), copy.__cause__, copy.remote) == (ValueError, "v", None, True)
 
 
+def test_errors_may_carry_the_id_of_their_object(passes: Any) -> None:
+    """1.7: in newer versions of the open runtime; absent otherwise."""
+
+    async def drive(world: World) -> None:
+        store = world.env.STORE.get_by_name("s")
+        error = await error_of(store.fail("plain"))
+        assert getattr(error, "durable_object_id", None) == (str(store.id) if with_ids else None)
+
+    for with_ids in (True, False):
+        passes(drive, options=with_options(error_object_ids=with_ids), **BINDINGS)
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+def test_a_disconnect_may_break_a_stub_for_good(passes: Any, breaks: bool) -> None:
+    """RPC-8, open point 4: later calls fail with the same error and do not run; a fresh stub works."""
+
+    async def drive(world: World) -> None:
+        used = world.env.STORE.get_by_name("s")
+        assert flags(await error_of(used.note("lost"))) == {"retryable"}
+        if breaks:
+            again = await error_of(used.note("x"))
+            assert (str(again), flags(again)) == ("Network connection lost.", {"retryable"})
+        else:
+            assert await used.note("x") == ["x"]
+        assert await world.env.STORE.get_by_name("s").read() == ([] if breaks else ["x"])
+
+    passes(drive, plan=lost(1), options=with_options(disconnects_break_stubs=breaks), **BINDINGS)
+
+
 def test_a_fetch_handler_answers_with_a_response(passes: Any) -> None:
     """RPC-20: in an object and in a Worker; a throw or another value rejects, and is no 500."""
 
