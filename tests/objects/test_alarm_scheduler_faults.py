@@ -362,6 +362,21 @@ def test_an_instance_that_the_alarm_builds_has_the_name_of_the_one_that_set_it(p
     passes(drive, BELL=Bell)
 
 
+def test_the_name_is_that_of_whoever_set_the_alarm_and_not_of_who_came_last(passes: Any) -> None:
+    """LC-5: an instance that was reached without a name came in between."""
+
+    async def drive(world: World) -> None:
+        namespace: DurableObjectNamespace = world.env.BELL
+        await ring(world).set(60_000)
+        await world.advance(20)
+        assert not world.object("BELL", "b").in_memory
+        await namespace.get(namespace.id_from_string(id_from_name("BELL", "b").hex)).get()
+        await world.advance(60)
+        assert (Bell.names, len(Bell.built)) == (["b"], 3)
+
+    passes(drive, BELL=Bell)
+
+
 # -- retries -----------------------------------------------------------------------------
 
 
@@ -510,6 +525,21 @@ def test_a_time_set_before_the_last_throw_is_not_abandoned_with_the_old_one(pass
         await ring(world).set(1000)
         await world.advance(500)
         assert [count for _, count, _ in Bell.rung] == [0, 1, 2, 3, 4, 5, 6, 0]
+        assert world.object("BELL", "b").alarm_ms is None
+
+    passes(drive, BELL=Bell)
+
+
+def test_a_time_set_right_after_the_last_failure_is_not_taken_for_the_abandoned_one(passes: Any) -> None:
+    """AL-23: the deletion is an event of its own, and a request may come before it."""
+
+    async def drive(world: World) -> None:
+        Bell.plan = ["throw"] * 7
+        await ring(world).set(1000)
+        await world.advance(127)
+        await ring(world).set(5000)
+        await world.settle()
+        assert [at for at, _, _ in Bell.rung][6:] == [127.0, 132.0]
         assert world.object("BELL", "b").alarm_ms is None
 
     passes(drive, BELL=Bell)

@@ -184,6 +184,35 @@ def test_twenty_messages_are_a_request_and_answers_and_pings_are_free(kind: str)
     assert (amounts.http_requests, amounts.socket_messages, amounts.requests) == (1, 30, 2.5)
 
 
+class Listener(DurableObject):
+    """Opens a socket to the shop, and hears five answers to everything."""
+
+    async def listen(self) -> None:
+        response = await self.env.SHOP.get_by_name("s").fetch("https://shop/", headers={"Upgrade": "websocket"})
+        ws = response.web_socket
+        ws.accept()
+        self.heard: list[str] = []
+        ws.add_event_listener("message", lambda event: self.heard.append(event.data))
+        for _ in range(2):
+            ws.send("hello")
+        await trio.sleep(1)
+        self.ctx.storage.kv.put("heard", len(self.heard))
+        ws.close()
+
+
+def test_what_comes_in_through_a_socket_of_ones_own_is_free() -> None:
+    """BL-1, BL-3: its messages are outgoing ones of whoever was dialled; that one is billed for those it gets."""
+
+    async def drive(world: World) -> None:
+        await world.env.LISTENER.get_by_name("l").listen()
+        await world.settle()
+        assert world.object("LISTENER", "l").storage.kv.get("heard") == 10
+
+    by_name = {cost.name: cost.used for cost in run(drive, SHOP=Shop, LISTENER=Listener).cost.objects}
+    assert by_name["LISTENER/l"].socket_messages == 0
+    assert (by_name["SHOP/s"].socket_messages, by_name["SHOP/s"].http_requests) == (2, 1)
+
+
 # -- duration ----------------------------------------------------------------------------
 
 
