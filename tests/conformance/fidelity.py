@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from tests.conformance.catalogue import catalogue
 from tests.conformance.program import NotApplicable, Program
-from tests.conformance.reach import reachable
+from tests.conformance.reach import plain, reachable
 from tests.conformance.recorded import recordings
 from tests.conformance.verdict import Verdict, judge
 
@@ -104,35 +106,65 @@ def table(rows: Sequence[Row]) -> str:
                 "",
                 f"### {group}",
                 "",
-                "| program | rules | runtime | recorded or expected | other outcomes allowed | searched | verdict |",
+                "| program | runtime | recorded or expected | reachable | forbidden | verdict | source |",
                 "| --- | --- | --- | --- | --- | --- | --- |",
             ]
         if isinstance(entry, NotApplicable):
-            lines.append(f"| `{name}` | | | | | | not applicable: {entry.reason} |")
+            lines.append(f"| `{name}` | | | | | not applicable: {entry.reason} | recorded |")
             continue
         for row in by_id.get(name, []):
-            expected = entry.expected.get(row.runtime, ())
-            searched = "complete" if row.complete else "schedules"
             cells = [
-                f"`{name}`: {_cell(entry.title)}",
-                ", ".join(entry.rules),
+                f"`{name}`: {_cell(entry.title)}" + (f" ({_cell(entry.note)})" if entry.note else ""),
                 row.runtime,
-                _cell(_expected(entry, expected)),
-                _cell("; ".join(entry.also)) or "none",
-                searched,
+                _expected(entry, row.runtime),
+                _reachable(entry, row),
+                _cell("; ".join(_forbidden(entry))) or "whatever is not allowed",
                 row.word,
+                _source(entry),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines).strip()
 
 
-def _expected(program: Program, expected: Sequence[object]) -> str:
-    if not expected:
-        return "by predicate"
-    number = f"{len(expected)} outcome{'s' if len(expected) > 1 else ''}"
+#: So much of an outcome is shown; the whole is in the recorded file, or in the program.
+_SHOWN = 100
+#: A rule at the beginning of a text: what a program says about an outcome that it forbids.
+_RULE = re.compile(r"[A-Z]{2,3}-\d+[a-z]?[:,]")
+
+
+def _expected(program: Program, runtime: str) -> str:
+    outcomes = [plain(outcome) for outcome in program.expected.get(runtime, ())]
+    shown = [text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…" for text in outcomes[:3]]
+    more = [f"and {len(outcomes) - 3} more"] if len(outcomes) > 3 else []
+    return "<br>".join([*(f"`` {_cell(text)} ``" for text in shown), *more]) or "as allowed"
+
+
+def _reachable(program: Program, row: Row) -> str:
+    found = "all" if program.expected.get(row.runtime) and row.word != "missing" else "some"
+    others = f", and others ({_cell('; '.join(row.reasons))})" if row.reasons else ""
+    return f"{found}{others}; {f'complete with {row.outcomes}' if row.complete else 'schedules'}"
+
+
+def _forbidden(program: Program) -> list[str]:
+    """What a program says about outcomes that it forbids: texts in its code that begin with a rule, or of a table."""
+    function: Any = program.forbidden
+    if function is None:
+        return []
+    said = [text for text in function.__code__.co_consts if text != function.__doc__]
+    for cell in function.__closure__ or ():
+        kept = cell.cell_contents
+        if isinstance(kept, dict):
+            return [text for text in kept if isinstance(text, str)]
+        said.append(kept)
+    return [text for text in said if isinstance(text, str) and _RULE.match(text)]
+
+
+def _source(program: Program) -> str:
     if program.source == "recorded":
-        number = f"{number}, {recordings()[program.id].runs} runs"
-    return f"{number}; {program.note}" if program.note else number
+        made = f"recorded, {recordings()[program.id].runs} runs"
+    else:
+        made = "reference"
+    return f"{made}; {', '.join(program.rules)}" if program.rules else made
 
 
 def _cell(text: str) -> str:
