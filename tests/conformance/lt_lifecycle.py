@@ -239,7 +239,7 @@ class FetchingCounter(Fetching, Counter):
     bindings={"D": FetchingCounter},
     allowed=[1, 2],
     group=INTERLEAVING,
-    exhaustive=False,
+    at_most=300,
     title="counter with a real fetch between",
 )
 async def lt_2_fetch(world: World) -> Any:
