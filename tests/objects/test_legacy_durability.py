@@ -309,7 +309,7 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+TestLives.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 
 
 def test_a_cache_evicts_the_least_recently_used_and_never_what_is_dirty() -> None:

@@ -116,8 +116,15 @@ class LegacyKV:
     def get_alarm(self, concurrent: bool = False) -> Pending[int | None]:
         """The alarm time; asked for once in the life of an instance."""
         store = self._store
-        known, value = store.alarm_known, store.get_alarm()
-        return Pending.of(value) if known else store.hooks.cold(lambda: value, concurrent)
+        value = store.get_alarm()
+        if store.alarm_known:
+            return Pending.of(value)
+
+        def arrived() -> int | None:
+            store.alarm_known = True
+            return value
+
+        return store.hooks.cold(arrived, concurrent)
 
     def read(
         self, cold: Sequence[str], result: Callable[[], T], concurrent: bool, no_cache: bool = False

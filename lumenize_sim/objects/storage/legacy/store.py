@@ -283,11 +283,6 @@ class LegacyStore(ObjectStore):
 
     # ------------------------------------------------------------------ alarm
 
-    def get_alarm(self) -> int | None:
-        """The alarm time as the application sees it (AL-5); known from now on."""
-        self.alarm_known = True
-        return super().get_alarm()
-
     def set_alarm(self, alarm_ms: int | None, confirmed: bool) -> None:
         """See `ObjectStore.set_alarm`."""
         super().set_alarm(alarm_ms, confirmed)
