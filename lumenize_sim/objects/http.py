@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
@@ -30,6 +31,10 @@ _M = TypeVar("_M", "Request", "Response")
 
 #: Statuses whose responses cannot have a body.
 _NULL_BODY: Final = (101, 204, 205, 304)
+
+
+#: URLs are immutable, and few of them are asked for again and again.
+_parsed = lru_cache(maxsize=512)(httpx.URL)
 
 
 def _bytes(body: _Body) -> bytes | None:
@@ -62,7 +67,7 @@ class Request(httpx.Request):
 
     def __init__(self, method: str, url: httpx.URL | str, headers: _Fields = None, body: _Body = None) -> None:
         content = _bytes(body)
-        super().__init__(method, url, content=content)
+        super().__init__(method, _parsed(url) if isinstance(url, str) else url, content=content)
         self.method = method.upper()
         self.headers = _headers(headers)
         self.body = content

@@ -18,7 +18,7 @@ class PathNames:
 
 def path_of(url: httpx.URL | str) -> str:
     """The path of ``url`` as it was sent: neither query nor percent-decoding."""
-    raw = httpx.URL(url).raw_path
+    raw = (url if isinstance(url, httpx.URL) else httpx.URL(url)).raw_path
     return raw.partition(b"?")[0].decode("ascii")
 
 

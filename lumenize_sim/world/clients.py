@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import outcome
 
@@ -10,7 +11,6 @@ from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
 from lumenize_sim.objects.http import Request
 from lumenize_sim.objects.pending import Pending
-from lumenize_sim.routing.path import path_of
 from lumenize_sim.world.attributes import watched
 from lumenize_sim.world.entry import MESH_HOST
 from lumenize_sim.world.raw_socket import RawSocket
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from lumenize_sim.world.world import World
 
 __all__ = ["connect_client", "open_raw"]
+
+#: What stands in a path of a URL as it is.
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9._~@:+!$&'()*,;=-]+")
 
 
 async def connect_client(
@@ -85,10 +88,10 @@ async def connect_client(
 
 def _check_name(instance_name: str) -> None:
     """Names stand in a path, and nobody decodes it (RT-2)."""
-    if path_of(f"wss://{MESH_HOST}/{instance_name}") != f"/{instance_name}" or "/" in instance_name:
+    if not _PLAIN_NAME.fullmatch(instance_name):
         raise UsageError(
             f"{instance_name!r} cannot be the name of a client: it would not arrive as it is in the path of a URL; "
-            f"use letters, digits, '.', '-', '_' and '@'"
+            f"use letters, digits, and any of . - _ ~ @ : + ! $ & ' ( ) * , ; ="
         )
 
 

@@ -8,6 +8,7 @@ import outcome
 
 from lumenize_sim.clone import UNDEFINED
 from lumenize_sim.mesh.envelope import Failure, Result
+from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome
 
 __all__ = ["describe_chain", "describe_outcome", "render"]
@@ -17,7 +18,14 @@ def render(value: Any, limit: int = 200) -> Any:
     """A plain value for the trace."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = value if isinstance(value, str) else repr(value) if type(value) in _PLAIN else type(value).__name__
+    if isinstance(value, Response):
+        return value.status
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, Request):
+        text = f"{value.method} {value.url.raw_path.decode('ascii', 'replace')}"
+    else:
+        text = repr(value) if type(value) in _PLAIN else type(value).__name__
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
