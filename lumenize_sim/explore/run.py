@@ -27,7 +27,7 @@ from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.kernel.tape import Tape
 from lumenize_sim.trace.trace import Trace
 from lumenize_sim.world.cost import CostReport
-from lumenize_sim.world.faults import FLUSH_KINDS, Faults
+from lumenize_sim.world.faults import Faults
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.randomness import generator
 from lumenize_sim.world.run import Outcome, run_scenario, versions
@@ -265,19 +265,9 @@ def canonical(
 ) -> tuple[Outcome, tuple[Choice, ...]]:
     """The same behaviour as ``found``, with the sparse choices that lead to it."""
     planned = {choice.label: choice.value for choice in plan.fired}
-    targets = FaultPlan(planned)
-    log = [(r, label) for r, label in found.log if r is None or _appears(r, label, targets)]
-    if found.watched:
-        log = [(EVERYTHING, label) for _, label in log]
+    log = [(EVERYTHING, label) for _, label in found.log] if found.watched else found.log
     guide = OrderGuide(orders_of(log), found.late)
     return guided(scenario, guide, seed=seed, planned=planned, tasks=tasks, trace=trace, total=found.watched)
-
-
-def _appears(receiver: str, label: str, plan: FaultPlan) -> bool:
-    """Whether an event happens under ``plan``: flushes, and sessions that wait for one, only where it concerns them."""
-    if label.endswith("/session"):
-        return any(label.startswith(f"{name}>") for name in plan.targets(FLUSH_KINDS))
-    return "!flush" not in label or plan.concerns(receiver, FLUSH_KINDS)
 
 
 def record(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, total: bool = False) -> Run:

@@ -75,6 +75,8 @@ class Choice:
         if kind == "fault":
             target, _, boundary = self.label.rpartition("%")
             name, _, nth = boundary.partition("#")
+            if name == "flushes":
+                return f"commits of {target} become durable by events of their own"
             if name.startswith("option-"):
                 return f"{name[7:].replace('-', '_')} is not its default" + (
                     f" but variant {self.value}" if self.value > 1 else ""

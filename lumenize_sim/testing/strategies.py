@@ -29,7 +29,7 @@ from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.testing.census import Census, Place, fault_choice, late_choice, order_choice, take_census
 from lumenize_sim.testing.failure import Told, error_of, judged, telling, users_frames, way_back, words
 from lumenize_sim.trace.trace import Trace
-from lumenize_sim.world.faults import KINDS, Faults
+from lumenize_sim.world.faults import FLUSHES, KINDS, Faults, with_flushes
 from lumenize_sim.world.options import OPTIONS, WorldOptions, option_kind
 from lumenize_sim.world.run import Outcome
 from lumenize_sim.world.scenario import Scenario
@@ -191,7 +191,13 @@ def _planned(
     faults = draw(_some(_faults(counted), scenario.faults.at_most))
     options = draw(_options(scenario))
     deviations = draw(_some(_deviations(counted), schedules))
-    return Simulation(scenario, (*options, *faults, *deviations), seed=seed)
+    return Simulation(scenario, (*options, *_with_flushes(faults), *deviations), seed=seed)
+
+
+def _with_flushes(faults: list[Choice]) -> list[Choice]:
+    labels = {choice.label: choice.value for choice in faults}
+    added = [label for label in with_flushes(labels) if label not in labels]
+    return [*faults, *(fault_choice(FLUSHES, label.rpartition("%")[0], 0, 1, 2) for label in added)]
 
 
 def _options(scenario: Scenario) -> st.SearchStrategy[list[Choice]]:

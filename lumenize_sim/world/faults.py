@@ -19,6 +19,7 @@ from lumenize_sim.kernel.plan import fault_label
 
 __all__ = [
     "FETCH_TIMEOUT_S",
+    "FLUSHES",
     "FLUSH_KINDS",
     "HALF_OPEN_S",
     "KINDS",
@@ -30,6 +31,7 @@ __all__ = [
     "SLOW_READ_S",
     "SLOW_SCHEDULER_S",
     "Faults",
+    "with_flushes",
 ]
 
 #: kind to (bound of its value, what it does), mild before severe.
@@ -72,11 +74,26 @@ SLOW_FETCH_S: Final = 20.0
 FETCH_TIMEOUT_S: Final = 100.0
 LATE_ALARM_S: Final = (0.0, 0.5, 8.0, 60.0)
 SLOW_SCHEDULER_S: Final = (0.0, 0.05, 1.0, 20.0)
+#: Not a fault: that the commits of an object become durable by events of their own.
+FLUSHES: Final = "flushes"
 #: Those that make it matter when a commit becomes durable.
 FLUSH_KINDS: Final = (
     "failed-flush", "slow-flush", "lost-flush", "torn-delete-all", "slow-scheduler", "failed-scheduler", "cpu-limit",
-    "memory-limit", "crash",
+    "memory-limit", "crash", FLUSHES,
 )  # fmt: skip
+
+
+def with_flushes(plan: Mapping[str, int]) -> dict[str, int]:
+    """``plan``, saying beside each fault for which it matters that flushes are events.
+
+    They are whether or not the run ever comes to that fault; the tape has to say so where it does not.
+    """
+    added: dict[str, int] = {}
+    for label in plan:
+        target, _, boundary = label.rpartition("%")
+        if boundary.partition("#")[0] in FLUSH_KINDS:
+            added[fault_label(FLUSHES, target, 0)] = 1
+    return {**plan, **added}
 
 
 def _known_kinds(_: Any, __: Any, value: tuple[str, ...]) -> None:
@@ -146,4 +163,4 @@ class Faults:
             else:
                 nth = generator.randrange(possible[-1] + 2 + possible[-1] // 4)
             plan[fault_label(kind, target, nth)] = 1 + generator.randrange(KINDS[kind][0] - 1)
-        return plan
+        return with_flushes(plan)

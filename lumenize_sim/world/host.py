@@ -19,7 +19,7 @@ from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.trace.event import error_data
 from lumenize_sim.world.alarms import AlarmServiceOf
-from lumenize_sim.world.faults import FLUSH_KINDS, SLOW_FLUSH_S, SLOW_READ_S
+from lumenize_sim.world.faults import FLUSH_KINDS, FLUSHES, SLOW_FLUSH_S, SLOW_READ_S
 from lumenize_sim.world.randomness import generator
 
 if TYPE_CHECKING:
@@ -123,7 +123,10 @@ class ObjectHostOf:
         self.tracing = world.tracing
         self.machine: ObjectMachine = None  # type: ignore[assignment]  # set right after, by whoever makes both
         self.faulty = bool(world.plan)
-        self.flush_events = world.tapes_flushes or world.plan.concerns(name, FLUSH_KINDS)
+        planned = world.plan.concerns(name, FLUSH_KINDS) and not world.plan.quiet
+        self.flush_events = world.tapes_flushes or planned
+        if planned:
+            world.plan.at(FLUSHES, name)  # so that it is on the tape
         self.next_flush_us: int | None = None
         self.refuses_next = 0
         self.next_reads_us: list[int] = []
