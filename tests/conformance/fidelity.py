@@ -96,19 +96,10 @@ def table(rows: Sequence[Row]) -> str:
     by_id: dict[str, list[Row]] = {}
     for row in rows:
         by_id.setdefault(row.id, []).append(row)
-    lines: list[str] = []
-    group = None
+    groups: dict[str, list[str]] = {}
     for name, entry in catalogue().items():
         heading = recordings()[name].group if isinstance(entry, NotApplicable) else entry.group
-        if heading != group:
-            group = heading
-            lines += [
-                "",
-                f"### {group}",
-                "",
-                "| program | runtime | recorded or expected | reachable | forbidden | verdict | source |",
-                "| --- | --- | --- | --- | --- | --- | --- |",
-            ]
+        lines = groups.setdefault(heading, [])
         if isinstance(entry, NotApplicable):
             lines.append(f"| `{name}` | | | | | not applicable: {entry.reason} | recorded |")
             continue
@@ -123,7 +114,11 @@ def table(rows: Sequence[Row]) -> str:
                 _source(entry),
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines).strip()
+    head = (
+        "| program | runtime | recorded or expected | reachable | forbidden | verdict | source |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |"
+    )
+    return "\n\n".join("\n".join([f"### {group}\n\n{head}", *lines]) for group, lines in groups.items())
 
 
 #: So much of an outcome is shown; the whole is in the recorded file, or in the program.
