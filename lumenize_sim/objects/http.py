@@ -45,8 +45,10 @@ def _bytes(body: _Body) -> bytes | None:
 
 def _headers(fields: _Fields) -> httpx.Headers:
     # A copy in every case: a request that was sent does not change with its sender's headers.
-    given: Any = fields if fields is None or isinstance(fields, (httpx.Headers, Mapping)) else list(fields)
-    return httpx.Headers(given)
+    if fields is None or isinstance(fields, httpx.Headers):
+        return httpx.Headers(fields)
+    pairs = fields.items() if isinstance(fields, Mapping) else fields
+    return httpx.Headers([(name, value.strip()) for name, value in pairs])
 
 
 class Request(httpx.Request):
@@ -55,7 +57,8 @@ class Request(httpx.Request):
     Args:
         method: any case.
         url: absolute.
-        headers: copied.  Nothing is added: ``Host`` and the like are for whoever sends it over a real connection.
+        headers: copied, without white space around values.  Nothing is added: ``Host`` and the like are for whoever
+            sends it over a real connection.
         body: text is encoded as UTF-8; ``None`` differs from an empty one.
 
     Attributes:

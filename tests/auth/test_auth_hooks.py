@@ -95,7 +95,7 @@ async def test_a_missing_token_is_asked_for() -> None:
     """AU-31: JSON with a challenge for HTTP, plain text for a web socket; each looks in its own place only."""
     both = Both()
     missing = "Missing Authorization header with Bearer token"
-    for request in (by_http(None), by_http("x", "Basic"), by_http("a b"), by_socket(token_of())):
+    for request in (by_http(None), by_http("x", "Basic"), by_http("a b"), by_http(" "), by_socket(token_of())):
         refused = await both.request(request)
         assert said(refused) == (401, "invalid_request", missing)
         assert refused.headers["www-authenticate"] == (
