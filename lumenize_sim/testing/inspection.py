@@ -106,7 +106,8 @@ def create_testing_client(world: World, binding: str, name: str) -> Any:
 
 def follow(instance: Any, steps: tuple[Step, ...]) -> Any:
     """Take ``steps`` from ``instance``: what is there at the end, or an awaitable of it."""
-    current, path = instance, "instance"
+    current: Any = instance
+    path = "instance"
     for nth, step in enumerate(steps):
         if is_awaitable(current):
             return _later(current, steps[nth:])

@@ -75,4 +75,5 @@ def make_strategy(
             return FewDelays(generator, profile, delays=1 + round_ % 3)
         case "feedback":
             return Feedback(generator, corpus or Corpus())
-    raise UsageError(f"strategy {name!r} is unknown; there is: {', '.join(NAMES)}")
+        case _:
+            raise UsageError(f"strategy {name!r} is unknown; there is: {', '.join(NAMES)}")

@@ -94,8 +94,7 @@ class Fetch(NadisPlugin):
         if lmz.binding_name is None:
             raise MeshError(_NO_BINDING)
         mode = test_mode or FetchTestMode()
-        if req_id is None:
-            req_id = lmz.uuid()
+        req_id = str(lmz.uuid()) if req_id is None else req_id
         url = request if isinstance(request, str) else request.url
         late = FetchTimeoutError(f"Fetch timeout - request exceeded {timeout_ms:g}ms timeout period", url)
         wait_ms = timeout_ms if mode.alarm_timeout_ms is None else mode.alarm_timeout_ms

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -108,7 +108,7 @@ class ObjectStore(ABC):
         """Whether a transaction of the application is open."""
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def aside(self) -> Generator[None]:
         """Somebody looks from outside: nobody is told, nothing waits, and the cache stays as it is."""
         hooks, self.hooks = self.hooks, StoreHooks()
         try:

@@ -9,7 +9,7 @@ fixed when it is called, and no later write is seen in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import ClassVar, Final
 
@@ -65,7 +65,7 @@ class LegacyStore(ObjectStore):
         self._flushing: Batch | None = None
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def aside(self) -> Generator[None]:
         """See `ObjectStore.aside`."""
         cache, known = self.cache, self.alarm_known
         self.cache = Cache(self._disk, CacheMemory(self.limits.cache_bytes), lambda: 0, 1)
