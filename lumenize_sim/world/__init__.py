@@ -10,6 +10,7 @@ from lumenize_sim.world.raw_socket import RawSocket as RawSocket
 from lumenize_sim.world.raw_socket import UpgradeRefusedError as UpgradeRefusedError
 from lumenize_sim.world.scenario import Scenario as Scenario
 from lumenize_sim.world.scenario import scenario as scenario
+from lumenize_sim.world.visitor import Visitor as Visitor
 from lumenize_sim.world.world import World as World
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "RawSocket",
     "Scenario",
     "UpgradeRefusedError",
+    "Visitor",
     "World",
     "WorldOptions",
     "scenario",

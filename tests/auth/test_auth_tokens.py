@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import subprocess
 import sys
 from typing import Any
 
@@ -324,3 +325,33 @@ def test_without_its_libraries_the_room_names_the_extra(monkeypatch: pytest.Monk
     with pytest.raises(UsageError, match=r"install lumenize-sim\[auth\]") as caught:
         __import__("lumenize_sim.auth")
     assert isinstance(caught.value, ImportError)
+
+
+_WITHOUT = """
+import sys
+sys.modules["jwt"] = sys.modules["cryptography"] = None
+from lumenize_sim import LumenizeClient, Mesh, UsageError, scenario, simulate
+
+@scenario(Mesh())
+async def connects(world):
+    await world.connect(LumenizeClient, sub="alice")
+    assert (await world.fetch("/nowhere")).status == 404
+
+assert simulate(connects).failure is None
+
+@scenario(Mesh(vars={"JWT_PUBLIC_KEY_BLUE": "x"}))
+async def needs_the_extra(world):
+    await world.connect(LumenizeClient, sub="alice")
+
+try:
+    simulate(needs_the_extra)
+except UsageError as error:
+    print(error)
+"""
+
+
+def test_nobody_else_needs_the_libraries() -> None:
+    """A world without keys signs tokens of its own; one with keys says what is missing."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", _WITHOUT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "lumenize_sim.auth needs jwt and cryptography: install lumenize-sim[auth]\n"
