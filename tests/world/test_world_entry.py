@@ -10,14 +10,12 @@ import pytest
 
 from lumenize_sim import (
     RESULT,
-    Faults,
     LumenizeClient,
     LumenizeDO,
     Mesh,
     UsageError,
     WorkerEntrypoint,
     World,
-    explore,
     mesh,
     scenario,
     simulate,
@@ -30,7 +28,6 @@ from lumenize_sim.auth import (
     RateLimiter,
     parse_jwt_unsafe,
 )
-from lumenize_sim.explore import replay
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.routing import route_do_request
 
@@ -301,42 +298,3 @@ def test_names_are_somebodys() -> None:
                 await world.connect(Tab, instance_name=name)
 
     passes(drive, PLAIN)
-
-
-# -- under faults
-
-
-@scenario(APP, faults=Faults(at_most=3, kinds=("lost-call", "disconnect", "crash", "evict", "partition")))
-async def logs_in_and_writes(world: World) -> None:
-    """Whatever is lost on the way, a login is tried again and ends in one subject."""
-    ann = world.visitor("ann")
-    for _ in range(8):
-        try:
-            await ann.login("ann@x.y", adminApproved=True)
-            break
-        except (ConnectionError, UsageError):
-            await world.settle()
-    else:
-        raise AssertionError("nobody could log in")
-    world.quiet()
-    tab = await world.connect(Tab, visitor=ann)
-    tab.add("x")
-    await world.settle()
-    rows = world.object("LUMENIZE_AUTH", "default").storage.sql.exec("SELECT email FROM Subjects")
-    assert [row["email"] for row in rows] == ["ann@x.y"]
-    assert tab.heard == "x"
-
-
-def test_logins_survive_what_may_go_wrong() -> None:
-    """LC-43: a request that is lost on either way is an error of the browser, and can be made again."""
-    report = explore(logs_in_and_writes, schedules=40)
-    assert not report.failures
-
-
-def test_a_run_with_logins_replays_with_the_same_digest(tmp_path: Any) -> None:
-    """Keys, cookies, ids and times are all the world's."""
-    first, second = (simulate(logs_in_and_writes, seed=11) for _ in range(2))
-    assert first.digest == second.digest
-    path = tmp_path / "login.tape"
-    first.tape.write(path)
-    assert replay(path, scenario=logs_in_and_writes).digest == first.digest
