@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import httpx
 import outcome
@@ -47,7 +47,8 @@ def _headers(fields: _Fields) -> httpx.Headers:
     # A copy in every case: a request that was sent does not change with its sender's headers.
     if fields is None or isinstance(fields, httpx.Headers):
         return httpx.Headers(fields)
-    pairs = fields.items() if isinstance(fields, Mapping) else fields
+    # The type checkers take a mapping for an iterable of pairs, too.
+    pairs = cast("Iterable[tuple[str, str]]", fields.items() if isinstance(fields, Mapping) else fields)
     return httpx.Headers([(name, value.strip()) for name, value in pairs])
 
 
