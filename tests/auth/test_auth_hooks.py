@@ -36,6 +36,7 @@ from lumenize_sim.errors import AppError, UsageError
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.routing import HookContext, route_do_request
+from lumenize_sim.testing import Browser
 from tests.auth.auth_world import APP, BLUE, GREEN, SITE, Person, app_of, run_in, said
 
 NOW_MS = 1_767_225_600_000
@@ -434,6 +435,19 @@ def test_a_login_in_tests_is_a_real_one() -> None:
             await login_with_magic_link(Person(world), "a@b.c", base_url=SITE)
 
     run_in(without_test_mode, app_of(LUMENIZE_AUTH_TEST_MODE=None))
+
+
+def test_a_browser_of_the_tests_logs_in_as_well() -> None:
+    """AU-39, TS-4: it follows the redirect, and keeps the cookie that came with it."""
+
+    async def drive(world: World) -> None:
+        browser = Browser(world, "ann")
+        result = await login_with_magic_link(browser, "ann@b.c", base_url="https://mesh.simulated")
+        assert list(browser.get_all_cookies_as_dict()) == ["refresh-token"]
+        again = await browser.fetch("/auth/refresh-token", method="POST")
+        assert again.json()["sub"] == result.sub
+
+    run_in(drive)
 
 
 # -- AU-40, T-RF
