@@ -20,7 +20,7 @@ from lumenize_sim.clone import RangeError
 if TYPE_CHECKING:
     from lumenize_sim.objects.websocket import WebSocket
 
-__all__ = ["Headers", "Request", "Response", "answered", "crossing"]
+__all__ = ["Headers", "Request", "Response", "answered", "crossing", "parsed"]
 
 #: Header fields: names without case, repeated fields kept apart (``get_list``).
 Headers = httpx.Headers
@@ -31,10 +31,6 @@ _M = TypeVar("_M", "Request", "Response")
 
 #: Statuses whose responses cannot have a body.
 _NULL_BODY: Final = (101, 204, 205, 304)
-
-
-#: URLs are immutable, and few of them are asked for again and again.
-_parsed = lru_cache(maxsize=512)(httpx.URL)
 
 
 def _bytes(body: _Body) -> bytes | None:
@@ -50,6 +46,23 @@ def _headers(fields: _Fields) -> httpx.Headers:
     # The type checkers take a mapping for an iterable of pairs, too.
     pairs = cast("Iterable[tuple[str, str]]", fields.items() if isinstance(fields, Mapping) else fields)
     return httpx.Headers([(name, value.strip()) for name, value in pairs])
+
+
+@lru_cache(maxsize=512)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
+def parsed(url: httpx.URL | str) -> httpx.URL:
+    """``url`` as an object, which nobody can change; few of them are asked for again and again, so each is parsed once.
+
+    Raises:
+        httpx.InvalidURL: it is none.
+        TypeError: it is neither text nor a URL.
+    """
+    if type(url) is str:
+        return _parsed(url)
+    return url if isinstance(url, httpx.URL) else httpx.URL(url)
 
 
 class Request(httpx.Request):
@@ -71,7 +84,12 @@ class Request(httpx.Request):
 
     def __init__(self, method: str, url: httpx.URL | str, headers: _Fields = None, body: _Body = None) -> None:
         content = _bytes(body)
-        super().__init__(method, _parsed(url) if isinstance(url, str) else url, content=content)
+        if content is None:
+            self.__dict__.update(_NO_REQUEST.__dict__)
+            self.url = parsed(url)
+            self.extensions = {}
+        else:
+            super().__init__(method, parsed(url), content=content)
         self.method = method.upper()
         self.headers = _headers(headers)
         self.body = content
@@ -140,7 +158,13 @@ class Response(httpx.Response):
             raise RangeError(f"The status provided ({status}) must be 101 or in the range [200, 599].")
         if content is not None and status in _NULL_BODY:
             raise TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.")
-        super().__init__(status, content=content)
+        if content is None:
+            self.__dict__.update(_NO_RESPONSE.__dict__)
+            self.status_code = status
+            self.extensions = {}
+            self.history = []
+        else:
+            super().__init__(status, content=content)
         self.headers = _headers(headers)
         self.body = content
         self.web_socket = web_socket
@@ -161,6 +185,11 @@ class Response(httpx.Response):
     def ok(self) -> bool:
         """Whether the status says success."""
         return self.is_success
+
+
+#: What httpx has of a message without a body before anybody says more; making that anew is most of the work.
+_NO_REQUEST: Final = httpx.Request("GET", "http://localhost/")
+_NO_RESPONSE: Final = httpx.Response(200)
 
 
 def _twin(message: _M) -> _M:

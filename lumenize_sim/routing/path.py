@@ -5,6 +5,8 @@ from __future__ import annotations
 import attrs
 import httpx
 
+from lumenize_sim.objects.http import parsed
+
 __all__ = ["PathNames", "parse_pathname", "path_of"]
 
 
@@ -18,8 +20,7 @@ class PathNames:
 
 def path_of(url: httpx.URL | str) -> str:
     """The path of ``url`` as it was sent: neither query nor percent-decoding."""
-    raw = (url if isinstance(url, httpx.URL) else httpx.URL(url)).raw_path
-    return raw.partition(b"?")[0].decode("ascii")
+    return parsed(url).raw_path.partition(b"?")[0].decode("ascii")
 
 
 def parse_pathname(pathname: str, prefix: str | None = None, *, compat: str | None = None) -> PathNames | None:
