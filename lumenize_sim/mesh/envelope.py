@@ -13,7 +13,7 @@ from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.walk import js_string
 from lumenize_sim.objects.http import crossing
 from lumenize_sim.objects.message_size import checked
-from lumenize_sim.objects.parcel import Parcel
+from lumenize_sim.objects.parcel import SCALARS, Parcel
 
 __all__ = ["Envelope", "Failure", "Metadata", "Response", "Result", "encode_failure", "execute_envelope"]
 
@@ -71,7 +71,7 @@ class Result:
             Error: it is larger than a message may be (RPC-16).
         """
         inner = self.value
-        if inner is UNDEFINED:
+        if inner is UNDEFINED or type(inner) in SCALARS:
             return self
         message = crossing(inner)
         if message is not None:

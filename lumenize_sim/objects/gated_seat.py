@@ -30,6 +30,7 @@ class GatedSeat(Holdings):
 
     Attributes:
         dispatcher: sends its calls.
+        enhanced: what errors keep when they cross (RPC-19).
     """
 
     dispatcher: CallDispatcher
@@ -37,6 +38,7 @@ class GatedSeat(Holdings):
     def __init__(self, incarnation: Incarnation) -> None:
         super().__init__()
         self.incarnation = incarnation
+        self.enhanced = incarnation.machine.enhanced
         self.subrequest_limit = incarnation.machine.options.subrequest_limit
         self._connections: Connections | None = None
         self.name = incarnation.machine.name
@@ -48,11 +50,6 @@ class GatedSeat(Holdings):
     def actor(self) -> Any:
         """The machine's host."""
         return self.incarnation.machine.host
-
-    @property
-    def enhanced(self) -> bool:
-        """What errors keep when they cross (RPC-19)."""
-        return self.incarnation.machine.enhanced
 
     def _event(self) -> int:
         return self.incarnation.invoked
@@ -76,7 +73,7 @@ class GatedSeat(Holdings):
 
     def emit_call(self, call: Call) -> None:
         """Through the output gate; the session opens whether or not that lets it go (RPC-14a)."""
-        if self.incarnation.dead:
+        if self.owner.dead:
             raise InstanceGone
         self.incarnation.isolate.emit(_Departure(call))
 

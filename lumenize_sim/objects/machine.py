@@ -71,6 +71,7 @@ class ObjectMachine:
         cls: whose instances are built from now on.
         id: that of the stub whose event built the instance (LC-5).
         durable: what survives every incarnation.
+        enhanced: what errors keep when they cross (RPC-19).
         sockets: hibernatable web sockets; they survive hibernation only.
         frames: what arrives and leaves by them.
         incarnation: the current one, ``None`` while the object is not in memory.
@@ -87,6 +88,7 @@ class ObjectMachine:
         "calls_made",
         "cls",
         "durable",
+        "enhanced",
         "frames",
         "host",
         "id",
@@ -121,6 +123,7 @@ class ObjectMachine:
         self.id = object_id
         self.make_env = make_env
         self.options = options or MachineOptions()
+        self.enhanced = self.options.flag("enhanced_error_serialization")
         self.durable = durable or Durable()
         self.pool = pool
         self.frames = Frames(self)
@@ -153,11 +156,6 @@ class ObjectMachine:
             self.succession.shutdown.waiting.append(arrival)
             return
         incarnation.arrive(arrival)
-
-    @property
-    def enhanced(self) -> bool:
-        """What errors keep when they cross (RPC-19)."""
-        return self.options.flag("enhanced_error_serialization")
 
     def call(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeVar, get_args
 
 import attrs
@@ -240,11 +241,7 @@ class MachineOptions:
     @property
     def explored(self) -> dict[str, int]:
         """The fields that are `EXPLORED`, with how many values each may have."""
-        return {
-            field.name: 1 + len(field.metadata["others"])
-            for field in attrs.fields(type(self))
-            if getattr(self, field.name) is EXPLORED
-        }
+        return dict(_explored(self))
 
     def drawn(self, draw: Callable[[str, int], int]) -> MachineOptions:
         """These options with every explored field decided: ``draw(name, bound)`` says the n-th value, 0 the default."""
@@ -269,3 +266,13 @@ class MachineOptions:
         """The inverse of `to_json`; unknown names are refused by attrs."""
         known: dict[str, Any] = {name: EXPLORED if value == "explored" else value for name, value in data.items()}
         return cls(**known)
+
+
+@lru_cache(maxsize=64)
+def _explored(options: MachineOptions) -> dict[str, int]:
+    # Asked at the beginning of every run, and of most schedules the options are the same.
+    return {
+        field.name: 1 + len(field.metadata["others"])
+        for field in attrs.fields(type(options))
+        if getattr(options, field.name) is EXPLORED
+    }

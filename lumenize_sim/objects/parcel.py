@@ -34,13 +34,16 @@ class Parcel:
         seat: of the sender, at which what stays behind can be called.
     """
 
-    __slots__ = ("bare_errors", "seat", "stubs")
+    __slots__ = ("seat", "stubs")
 
     def __init__(self, seat: Any) -> None:
         self.seat = seat
-        # Errors that are values lose what thrown ones lose, but for their cause (RPC-15, RPC-19).
-        self.bare_errors: bool = not getattr(seat, "enhanced", True)
         self.stubs: list[RpcStub] | None = None
+
+    @property
+    def bare_errors(self) -> bool:
+        """Errors that are values lose what thrown ones lose, but for their cause (RPC-15, RPC-19)."""
+        return not getattr(self.seat, "enhanced", True)
 
     def replace(self, value: Any) -> Any:
         """A stub for what does not travel; ``NotImplemented`` for plain data.
