@@ -83,7 +83,7 @@ class Stub(_Entrance):
 
     #: What the platform calls it where it refuses to copy one (ST-6, RPC-15).
     __platform_name__ = "DurableObject"
-    __slots__ = ("_broken_by", "id")
+    __slots__ = ("_broken_by", "_machine", "id")
 
     def __init__(self, dispatcher: Dispatcher, binding: str, object_id: DurableObjectId) -> None:
         self._dispatcher = dispatcher
@@ -91,6 +91,7 @@ class Stub(_Entrance):
         self._fetches: Any = None
         self._bound: Any = None
         self._broken_by: BaseException | None = None
+        self._machine: Any = None  # the host's: which object that is, once a call has asked
         self.binding = binding
         self.id = object_id
 

@@ -135,6 +135,7 @@ class ObjectHostOf:
         self._hops = Link()
         self.alarms = AlarmServiceOf(self)
         self.metering = world.metering
+        self._rests = world.idleness.rests
 
     # -- the kernel's actor ----------------------------------------------------------
 
@@ -322,7 +323,7 @@ class ObjectHostOf:
 
     def idle(self) -> None:
         """Watch how long."""
-        self.world.idleness.rests(self.machine)
+        self._rests(self.machine)
 
 
 _OPS = {"get": "read", "list": "read", "sql-read": "read", "put": "write", "sql-write": "write", "delete": "delete"}

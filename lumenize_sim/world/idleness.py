@@ -29,6 +29,7 @@ class Idleness:
     def __init__(self, world: World) -> None:
         options = world.options
         self._world = world
+        self._agenda = world.kernel.agenda
         self._hibernate_us = round(options.hibernate_after_s * 1_000_000)
         self._sweeps = options.objects.runtime == "workerd"
         # In the order in which they came to rest, which is that of their times.
@@ -39,8 +40,9 @@ class Idleness:
 
     def rests(self, machine: ObjectMachine) -> None:
         """``machine`` has nothing to do from now on; if it had nothing to do before, its time begins anew (LC-16)."""
-        self._resting.pop(machine, None)
-        self._resting[machine] = self._world.kernel.agenda.now_us
+        resting = self._resting
+        resting.pop(machine, None)
+        resting[machine] = self._agenda.now_us
 
     def stop_at(self, due_us: int) -> int:
         """``due_us``, or the time before at which something becomes of an object."""

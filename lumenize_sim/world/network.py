@@ -8,6 +8,7 @@ before or after the callee ran (LC-43).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import outcome
@@ -77,6 +78,7 @@ class SimCall(Call):
 
     Attributes:
         name: the actor behind the target.
+        trace_cause: the record of the trace that it left with.
         by: who answers, for the trace, where it is not the callee.
         lost: what the plan of faults says: 1 before, 2 after the callee ran.
         attempts: how often it has left, with automatic retries (RPC-5).
@@ -88,6 +90,9 @@ class SimCall(Call):
     network: CallNetwork
     name: str
     trace_cause: int
+    _answer: Outcome
+    _with_socket: bool
+    _reply_cause = -1
     actor: Any = None
     by = ""
     lost = 0
@@ -95,7 +100,6 @@ class SimCall(Call):
     first_us = 0
     spare: tuple[Any, ...] | None = None
     behind: Link | None = None
-    _machine: ObjectMachine | None = None
 
     @property
     def cause(self) -> int:
@@ -126,10 +130,10 @@ class SimCall(Call):
 
     def machine(self) -> ObjectMachine:
         """See `Call`."""
-        found = self._machine
+        stub = self.target
+        found: ObjectMachine | None = stub._machine
         if found is None:
-            stub = self.target
-            found = self._machine = self.network.world.machine(stub.binding, stub.id)
+            found = stub._machine = self.network.world.machine(stub.binding, stub.id)
         return found
 
     def callee(self) -> Any:
@@ -171,22 +175,35 @@ class SimCall(Call):
         if caller.asked:
             caller.asked.pop(self, None)
         label = f"{self.label}/r"
-        cause = -1
         if world.tracing:
             by = self.by or self.name
-            cause = world.record("reply", by, label, describe_outcome(self.name, caller.name, result))
+            self._reply_cause = world.record("reply", by, label, describe_outcome(self.name, caller.name, result))
+        self._answer = result
+        self._with_socket = socket
+        world.kernel.post(
+            Event(label, caller.actor, self._answered, receiver=caller.receiver, delay_limit_us=network.limit_us)
+        )
 
-        def fire() -> None:
-            world.deliver(caller.name, label, cause)
-            if socket:
-                world.sockets.arrived(result, caller, label)
-            if network.stubs_break and type(result) is outcome.Error and type(self.target) is Stub:
-                error = result.error
-                if getattr(error, "retryable", False) or getattr(error, "overloaded", False):
-                    self.break_stub(error)
-            self.arrive_back(label, result)
+    def _answered(self) -> None:
+        """The answer arrives, as an event at the caller."""
+        network, caller, result, label = self.network, self.caller, self._answer, f"{self.label}/r"
+        world = network.world
+        if world.tracing:
+            world.deliver(caller.name, label, self._reply_cause)
+        if self._with_socket:
+            world.sockets.arrived(result, caller, label)
+        if network.stubs_break and type(result) is outcome.Error and type(self.target) is Stub:
+            error = result.error
+            if getattr(error, "retryable", False) or getattr(error, "overloaded", False):
+                self.break_stub(error)
+        self.arrive_back(label, result)
 
-        world.kernel.post(Event(label, caller.actor, fire, receiver=caller.receiver, delay_limit_us=network.limit_us))
+    def arrive_at_object(self) -> None:
+        """The call arrives, as an event at the object."""
+        world = self.network.world
+        if world.tracing:
+            world.deliver(self.actor.name, self.label, self.trace_cause)
+        self.reach_object()
 
 
 class CallNetwork:
@@ -201,6 +218,9 @@ class CallNetwork:
         """The actor behind what a call goes through."""
         kind = type(target)
         if kind is Stub:
+            machine = target._machine
+            if machine is not None and target.id.name is not None:
+                return machine.name  # type: ignore[no-any-return]  # a name
             return self.world.object_name(target.binding, target.id)
         if kind is RpcStub:
             name: str = target._export.seat.name
@@ -252,16 +272,19 @@ class CallNetwork:
         target, label = call.target, call.label
         kind = type(target)
         if kind is Stub:
-            call.actor = call.machine().host
-            arrive = call.reach_object
-        elif kind is RpcStub:
+            host: Any = call.machine().host
+            call.actor = host
+            self.post(
+                target,
+                call,
+                Event(label, host, call.arrive_at_object, receiver=host.name, delay_limit_us=self.limit_us),
+            )
+            return
+        if kind is RpcStub:
             export = target._export
             path: Path = call.method if type(call.method) is tuple else (str(call.method),)
             call.actor = export.seat.actor
-
-            def arrive() -> None:
-                call.reach_export(export, path)
-
+            arrive = partial(call.reach_export, export, path)
         elif kind is RpcPromise:
             earlier = target._call
             if earlier.actor is None:
@@ -290,14 +313,13 @@ class CallNetwork:
             self.post(target, call, event)
             return
         actor = call.actor
-        name, cause = actor.name, call.trace_cause
-
-        def fire() -> None:
-            world.deliver(name, label, cause)
-            arrive()
-
+        fire = partial(self._arrive, actor.name, label, call.trace_cause, arrive)
         event = Event(label, actor, fire, receiver=_receiver(actor), delay_limit_us=self.limit_us)
         self.post(target, call, event)
+
+    def _arrive(self, name: str, label: str, cause: int, arrive: Callable[[], None]) -> None:
+        self.world.deliver(name, label, cause)
+        arrive()
 
     def _retries(self, call: SimCall, lost: int) -> bool:
         """Whether a call that is lost leaves again, instead of failing (RPC-5).
