@@ -149,7 +149,7 @@ def execute_operation_chain(
 class _Walk:
     """One execution: the rules, and how much nesting it has used up."""
 
-    __slots__ = ("again", "budget", "checked", "depth", "max_args", "max_depth", "target", "trusted")
+    __slots__ = ("budget", "checked", "depth", "max_args", "max_depth", "target", "trusted")
 
     def __init__(self, target: Any, checked: bool, trusted: bool, max_depth: int, max_args: int) -> None:
         self.target = target
@@ -158,7 +158,6 @@ class _Walk:
         self.max_depth = max_depth
         self.max_args = max_args
         self.depth = 0
-        self.again = getattr(getattr(target, "lmz", None), "compat", None) is not None
         # Shared nested chains on the wire can stand for exponentially many calls, so their number is bounded too.
         self.budget = max_depth * max_args
 
@@ -178,7 +177,7 @@ class _Walk:
                 key = operation.get("key")
                 current = read(current, key, entry=not entered, trusted=trusted)
             elif kind == "apply":
-                if entered and key is not None and self.again:
+                if entered and key is not None and self.runs_again():
                     current = self.once_more(chain, index - 2, key)
                 function = resolve_callable(current, key, trusted=trusted)
                 if not entered:
@@ -206,6 +205,10 @@ class _Walk:
         if not entered and not trusted and current is not self.target:
             raise not_callable_remotely(key)
         return current
+
+    def runs_again(self) -> bool:
+        """Whether the app wants the original's way of finding the parent of a method (OC-28)."""
+        return getattr(getattr(self.target, "lmz", None), "compat", None) is not None
 
     def once_more(self, chain: OperationChain, until: int, key: Any) -> Any:
         """The method that the operation before the call selects, on a parent that is found as the original finds it.

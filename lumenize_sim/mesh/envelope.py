@@ -12,7 +12,7 @@ from lumenize_sim.mesh.context import CallContext, NodeIdentity, call_context_va
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.walk import js_string
 from lumenize_sim.objects.http import crossing
-from lumenize_sim.objects.message_size import checked
+from lumenize_sim.objects.message_size import certainly_small, checked
 from lumenize_sim.objects.parcel import SCALARS, Parcel
 
 __all__ = ["Envelope", "Failure", "Metadata", "Response", "Result", "encode_failure", "execute_envelope"]
@@ -47,6 +47,10 @@ class Envelope:
     call_context: CallContext | None
     metadata: Metadata | None = None
 
+    def __is_light__(self) -> bool:
+        """Whether nothing has to be counted."""
+        return certainly_small(self.chain)
+
     def __by_value__(self, _: Parcel) -> Envelope:
         """As it crosses: itself.
 
@@ -63,6 +67,10 @@ class Result:
 
     value: Any
 
+    def __is_light__(self) -> bool:
+        """Whether nothing has to be copied."""
+        return self.value is UNDEFINED or type(self.value) in SCALARS
+
     def __by_value__(self, parcel: Parcel) -> Result:
         """As it crosses: with a copy of the value, whose errors keep what the runtime lets them keep.
 
@@ -71,7 +79,7 @@ class Result:
             Error: it is larger than a message may be (RPC-16).
         """
         inner = self.value
-        if inner is UNDEFINED or type(inner) in SCALARS:
+        if inner is UNDEFINED:
             return self
         message = crossing(inner)
         if message is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import outcome
 
 from lumenize_sim.objects.namespace import ServiceBinding, Stub
-from lumenize_sim.objects.parcel import SCALARS, Parcel, pack, pack_outcome
+from lumenize_sim.objects.parcel import SCALARS, Parcel, is_light, pack, pack_outcome
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.reach import call_member, not_a_function, not_implemented
 from lumenize_sim.objects.rpc_errors import fallen, gone
@@ -215,7 +215,7 @@ class Call(ABC):
             self._packed = self._pack(result)
 
     def _pack(self, result: outcome.Value[Any]) -> Outcome:
-        if type(result.value) in SCALARS:
+        if is_light(result.value):
             return result
         seat = self.callee()
         self._parcel = Parcel(seat)
@@ -303,7 +303,7 @@ class CallDispatcher(ABC):
             if spent is not None:
                 return RpcPromise.failed(spent)
         params = None
-        if args and not SCALARS.issuperset(map(type, args)):
+        if args and not (is_light(args[0]) if len(args) == 1 else SCALARS.issuperset(map(type, args))):
             parcel = Parcel(caller)
             try:
                 args = pack(args, parcel)

@@ -6,19 +6,28 @@ values that might be near the limit are counted; for all others a lower bound de
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Iterable
 from datetime import datetime
+from marshal import dumps
 from typing import Any, Final
 
 from lumenize_sim.clone import BigInt, JSMap, JSSet
 from lumenize_sim.objects.refusal import Error
 
-__all__ = ["MESSAGE_LIMIT_BYTES", "checked", "message_bytes"]
+__all__ = ["MESSAGE_LIMIT_BYTES", "certainly_small", "checked", "message_bytes"]
 
 MESSAGE_LIMIT_BYTES: Final = 32 * 1024 * 1024
 #: What `marshal` writes counts each character once at least, and the platform twice at most.
 _CERTAINLY_SMALL: Final = MESSAGE_LIMIT_BYTES // 8
+
+
+def certainly_small(value: Any) -> bool:
+    """Whether ``value`` is far below the limit, as nearly all are; cheap."""
+    try:
+        # Version 0 writes every string in full, as the platform does; later ones refer to earlier ones.
+        return len(dumps(value, 0)) < _CERTAINLY_SMALL
+    except ValueError:  # a cycle, or a type that only the platform has
+        return False
 
 
 def checked(value: Any) -> Any:
@@ -27,12 +36,8 @@ def checked(value: Any) -> Any:
     Raises:
         Error: it is larger than a message may be; nothing has been sent.  Blame: the application.
     """
-    try:
-        # Version 0 writes every string in full, as the platform does; later ones refer to earlier ones.
-        if len(marshal.dumps(value, 0)) < _CERTAINLY_SMALL:
-            return value
-    except ValueError:  # a cycle, or a type that only the platform has
-        pass
+    if certainly_small(value):
+        return value
     size = message_bytes(value)
     if size > MESSAGE_LIMIT_BYTES:
         raise Error(

@@ -22,7 +22,7 @@ from lumenize_sim.objects.rpc_errors import across
 from lumenize_sim.objects.rpc_stub import Export, Member, RpcPromise, RpcStub
 from lumenize_sim.objects.rpc_target import RpcTarget
 
-__all__ = ["SCALARS", "Parcel", "pack", "pack_outcome", "snapshot"]
+__all__ = ["SCALARS", "Parcel", "is_light", "pack", "pack_outcome", "snapshot"]
 
 _FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
 
@@ -113,6 +113,20 @@ def snapshot(value: Any, parcel: Parcel) -> Any:
 #: What crosses as it is.
 SCALARS: Final = frozenset({int, float, bool, type(None)})
 _SMALL: Final = MESSAGE_LIMIT_BYTES // 4
+
+
+def is_light(value: Any) -> bool:
+    """Whether ``value`` crosses as it is, and is small: so that it needs no parcel.  False where that is not plain.
+
+    A class that says how it crosses (``__by_value__``) may say so (``__is_light__``).
+    """
+    cls = type(value)
+    if cls in SCALARS:
+        return True
+    if cls is str:
+        return len(value) < _SMALL
+    says = getattr(cls, "__is_light__", None)
+    return says is not None and says(value)
 
 
 def pack(args: tuple[Any, ...], parcel: Parcel) -> tuple[Any, ...]:
