@@ -271,6 +271,7 @@ class CallNetwork:
                 return
         target, label = call.target, call.label
         kind = type(target)
+        arrive: Callable[[], None]
         if kind is Stub:
             host: Any = call.machine().host
             call.actor = host
