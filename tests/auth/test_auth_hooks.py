@@ -447,7 +447,7 @@ def test_a_browser_of_the_tests_logs_in_as_well() -> None:
         again = await browser.fetch("/auth/refresh-token", method="POST")
         assert again.json()["sub"] == result.sub
 
-    run_in(drive)
+    run_in(drive, app_of(LUMENIZE_AUTH_REDIRECT="/home"))
 
 
 # -- AU-40, T-RF
