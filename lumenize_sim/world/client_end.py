@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from lumenize_sim.kernel.event import Event
 from lumenize_sim.objects.http import Response
 from lumenize_sim.objects.websocket import ABNORMAL_CODE, NO_STATUS_CODE
 from lumenize_sim.world.connection import CLOSED, CLOSING, CONNECTING, OPEN, UP, Connection
@@ -43,13 +42,14 @@ class ClientEnd:
         """Of the actor."""
         return self._seat.name
 
-    def event(self, label: str, function: Callable[[], None], cause: int, limit_us: int) -> Event:
-        """An event of the client."""
-        return self._seat.event(label, function, cause=cause, limit_us=limit_us)
+    @property
+    def place(self) -> FreeSeat:
+        """Where its turns are."""
+        return self._seat
 
-    def later(self, label: str, act: Callable[[], None], due_us: int) -> None:
-        """An event of the client."""
-        self._seat.post_at(label, due_us, act, False)
+    def run(self, label: str, act: Callable[[], None]) -> None:
+        """A turn of the client."""
+        self._seat.run(label, act)
 
     def send(self, data: str | bytes) -> None:
         """Queue one frame; nothing on a socket that is not open."""

@@ -20,6 +20,7 @@ from lumenize_sim.objects.websocket import (
 )
 
 if TYPE_CHECKING:
+    from lumenize_sim.world.wires import Wires
     from lumenize_sim.world.world import World
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Connection",
     "End",
     "NodeEnd",
+    "RelayEnd",
     "Way",
 ]
 
@@ -47,19 +49,20 @@ OTHER: Final = {UP: DOWN, DOWN: UP}
 
 
 class End(Protocol):
-    """Who stands at one end.  What arrives does so in an event of the end's own, made by `event`."""
+    """Who stands at one end.  What arrives does so in an event of its place, by `run`."""
 
     @property
     def name(self) -> str:
         """Of the actor."""
         ...
 
-    def event(self, label: str, function: Callable[[], None], cause: int, limit_us: int) -> Event:
-        """An event of this end, not posted yet."""
+    @property
+    def place(self) -> Any:
+        """Where it is: an `ObjectHostOf` or a `FreeSeat`.  Never changes while the connection lives."""
         ...
 
-    def later(self, label: str, act: Callable[[], None], due_us: int) -> None:
-        """Something that happens at this end by itself."""
+    def run(self, label: str, act: Callable[[], None]) -> None:
+        """``act`` in a turn of the place, which an event has begun."""
         ...
 
     def accepted(self, label: str, response: Response) -> None:
@@ -92,10 +95,10 @@ class Connection:
 
     Attributes:
         id: ``"alice.tab1~0"``: who dialled and the number of its dialling.
-        ends: who sends in either direction; the one that was asked is unknown until the answer.
+        ends: who sends in either direction, written at its own place; the one that was asked is unknown until the
+            answer.
         ways: what the sender of either direction does to its frames.
-        asked: where the upgrade was asked for: an `ObjectHostOf` or a `FreeSeat`.
-        told: written by whoever dialled: the answer has arrived.
+        asked: where the end is that was asked: an `ObjectHostOf` or a `FreeSeat`; ``None`` where nobody was.
         early: written by whoever was asked: what the dialling end did before the answer.
     """
 
@@ -104,7 +107,6 @@ class Connection:
         self.ends: dict[str, End] = {}
         self.ways = {UP: Way(), DOWN: Way()}
         self.asked: Any = None
-        self.told = False
         self.early: list[tuple[str, Callable[[End, str], None]]] = []
 
 
@@ -147,7 +149,7 @@ class NodeEnd:
         self.place = place
         self.record = record
         self.gone = False
-        self._unread: list[tuple[str, Callable[[str], None]]] = []
+        self._unread: list[tuple[str, Callable[[End, str], None]]] = []
 
     @property
     def name(self) -> str:
@@ -155,29 +157,25 @@ class NodeEnd:
         name: str = self.place.name
         return name
 
-    def event(self, label: str, function: Callable[[], None], cause: int, limit_us: int) -> Event:
-        """An event of the node."""
-        event: Event = self.place.event(label, function, cause=cause, limit_us=limit_us)
-        return event
-
-    def later(self, label: str, act: Callable[[], None], due_us: int) -> None:
-        """An event of the node."""
-        self._world.kernel.post_at(self.event(label, act, -1, 0), due_us)
-
-    def _arrives(self, label: str, take: Callable[[str], None]) -> None:
-        if self.gone:
-            return
-        if self.record.acceptance is Acceptance.NONE and self.record.ready_state != 0:
-            self._unread.append((label, take))  # until somebody accepts it
+    def run(self, label: str, act: Callable[[], None]) -> None:
+        """Gates of an object decide for themselves when it is its turn; others are in it already."""
+        run = getattr(self.place, "run", None)
+        if run is None:
+            act()
         else:
-            take(label)
+            run(label, act)
 
-    def read_on(self) -> None:
-        """It was accepted: what has arrived before is read now."""
+    def _unaccepted(self, label: str, arrive: Callable[[End, str], None]) -> bool:
+        """Whether it has to wait until somebody accepts this end, or passes it on."""
+        waits = self.record.acceptance is Acceptance.NONE and self.record.ready_state != 0
+        if waits and not self.gone:
+            self._unread.append((label, arrive))
+        return waits or self.gone
+
+    def unread(self) -> list[tuple[str, Callable[[End, str], None]]]:
+        """What has arrived and nobody has read; it is the caller's from now on."""
         unread, self._unread = self._unread, []
-        for label, take in unread:
-            function = _taking(take, f"{label}'")
-            self._world.kernel.post(self.event(f"{label}'", function, -1, 0))
+        return unread
 
     def accepted(self, label: str, response: Response) -> None:
         """The listeners hear it."""
@@ -192,28 +190,66 @@ class NodeEnd:
 
     def received(self, label: str, data: str | bytes) -> None:
         """Handlers or listeners hear it."""
-        self._arrives(label, lambda label: self.place.frames.message(label, self.record, data, cause=self._world.cause))
+        if not self._unaccepted(label, lambda end, label: end.received(label, data)):
+            self.place.frames.message(label, self.record, data, cause=self._world.cause)
 
     def close_received(self, label: str, code: int | None, reason: str) -> None:
         """Handlers or listeners hear it."""
-        seen = NO_STATUS_CODE if code is None else code
-        self._arrives(
-            label,
-            lambda label: self.place.frames.closed(label, self.record, seen, reason, True, cause=self._world.cause),
-        )
+        if not self._unaccepted(label, lambda end, label: end.close_received(label, code, reason)):
+            seen = NO_STATUS_CODE if code is None else code
+            self.place.frames.closed(label, self.record, seen, reason, True, cause=self._world.cause)
 
     def ended(self, label: str) -> None:
         """Nobody hears of it: this end has heard the close frame."""
 
     def lost(self, label: str) -> None:
         """Handlers or listeners hear of a close without a frame."""
-        self._arrives(
-            label,
-            lambda label: self.place.frames.closed(
-                label, self.record, ABNORMAL_CODE, ABNORMAL_REASON, False, cause=self._world.cause
-            ),
-        )
+        if not self._unaccepted(label, lambda end, label: end.lost(label)):
+            self.place.frames.closed(label, self.record, ABNORMAL_CODE, ABNORMAL_REASON, False, cause=self._world.cause)
 
 
-def _taking(take: Callable[[str], None], label: str) -> Callable[[], None]:
-    return lambda: take(label)
+class RelayEnd:
+    """In place of an end that was passed on: what arrives goes on by another connection (WS-35).
+
+    The code that has passed it on is not in the way, and may have ended: only its place is.
+
+    Args:
+        wires: what carries it on.
+        place: of the code that has passed it on.
+        connection, way: where it goes on.
+    """
+
+    waits_for_end = True
+
+    def __init__(self, wires: Wires, place: Any, connection: Connection, way: str) -> None:
+        self._wires = wires
+        self._on = connection
+        self._way = way
+        self.place = place
+        self.name: str = place.name
+
+    def run(self, label: str, act: Callable[[], None]) -> None:
+        """At once, whether the owner of the place lives or not."""
+        act()
+
+    def accepted(self, label: str, response: Response) -> None:
+        """Known already."""
+
+    def refused(self, label: str, response: Response) -> None:
+        """Known already."""
+
+    def received(self, label: str, data: str | bytes) -> None:
+        """One message goes on."""
+        self._wires.send(self._on, self._way, data)
+
+    def close_received(self, label: str, code: int | None, reason: str) -> None:
+        """A close frame goes on."""
+        self._wires.close(self._on, self._way, code, reason)
+
+    def ended(self, label: str) -> None:
+        """The end of the connection goes on."""
+        self._wires.hang_up(self._on, self._way)
+
+    def lost(self, label: str) -> None:
+        """Its loss goes on."""
+        self._wires.vanish(self._on, self._way)

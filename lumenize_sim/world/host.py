@@ -307,6 +307,11 @@ class ObjectHostOf:
         self.world.sockets.node_does(self, record, "cut", None)
 
     @property
+    def receiver(self) -> str:
+        """Its events race with each other."""
+        return self.name
+
+    @property
     def frames(self) -> Frames:
         """Where frames arrive."""
         return self.machine.frames

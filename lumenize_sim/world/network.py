@@ -163,7 +163,9 @@ class SimCall(Call):
             return
         socket = type(result) is outcome.Value and getattr(result.value, "web_socket", None) is not None
         if socket:
-            result = world.sockets.hand_over(result, self.actor, self.args[0] if self.args else None)
+            result = world.sockets.hand_over(
+                result, self.actor, self.args[0] if self.args else None, self.caller, self.label
+            )
         if self.lost and not self.by:
             if self.spare is not None and network.try_again(self):
                 self.args, self.spare, self.lost = self.spare, None, 0

@@ -220,7 +220,7 @@ class _Exchange:
                 self._world.app_error(server.seat.name, self.label, error)
                 return
         if type(result) is outcome.Value and result.value.web_socket is not None:
-            result = self._world.sockets.hand_over(result, server.seat, self._request)
+            result = self._world.sockets.hand_over(result, server.seat, self._request, self._seat, self.label)
         if self._trouble in ("unanswered", "timeout"):
             self._world.sockets.drop(result, self.label)
         if self._trouble == "unanswered":

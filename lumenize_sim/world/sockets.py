@@ -1,9 +1,10 @@
 """Who is connected with whom by a simulated web socket: clients, browsers, objects, Workers, the driver.
 
 The answer to an upgrade carries one end of a pair; the other end is in the code that
-answered.  Whoever asked gets a socket of his own in its place, or passes the answer on to
-somebody who asked him; the connection is made when the last of them takes it, and leads
-past all in between (WS-35).  What was sent before then waits for it (WS-25).
+answered.  The connection is made as the answer leaves; what was sent before goes first
+(WS-25).  Whoever asked gets a socket of his own, and what arrives waits until he accepts it.
+Or he passes it on to somebody who asked him: then it goes on at his place, past his code
+(WS-35).  So no end has to look at another to know where its frames go.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.rpc_errors import across
 from lumenize_sim.objects.websocket import Acceptance, SocketRecord, WebSocket
 from lumenize_sim.world.client_end import ClientEnd, ClientSocket
-from lumenize_sim.world.connection import CLOSED, DOWN, UP, Connection, NodeEnd
+from lumenize_sim.world.connection import CLOSED, DOWN, OTHER, UP, Connection, NodeEnd, RelayEnd
 from lumenize_sim.world.raw_socket import RawSocket, upgrade_request
 from lumenize_sim.world.seats import FreeSeat
 from lumenize_sim.world.wires import Wires
@@ -53,8 +54,6 @@ class Sockets:
         self._dialled: dict[str, int] = {}
         self._at: dict[SocketRecord, tuple[Connection, str]] = {}
         self._early: dict[SocketRecord, list[tuple[str, Any]]] = {}
-        # The other end of what somebody was answered, and has not taken yet.
-        self._remote: dict[SocketRecord, NodeEnd] = {}
         self.wires = Wires(world)
         self.connections: list[Connection] = []
 
@@ -167,19 +166,16 @@ class Sockets:
         response = result.value if type(result) is outcome.Value else None
         if not isinstance(response, Response):
             response = Response(500)
-        far = None
         if response.web_socket is not None:
             try:
-                far = self._far_end(response.web_socket, connection.asked)
+                response.web_socket.couple()
             except TypeError as error:
                 response = Response(500, f"{type(error).__name__}: {error}")
-        if far is not None:
-            self._join(connection, DOWN, far)
         self.wires.opened(connection, response)
-        if far is not None:
-            self._flush(far.record)
+        if response.web_socket is not None:
+            self._join(connection, response.web_socket)
 
-    def hand_over(self, result: Outcome, place: Any, request: Any) -> Outcome:
+    def hand_over(self, result: Outcome, place: Any, request: Any, caller: Any, label: str) -> Outcome:
         """A response on its way from ``place`` to a node that asked there: its web socket becomes the asker's end.
 
         A TypeError where ``request`` did not ask for one, or the socket has been used (WS-2).
@@ -190,12 +186,43 @@ class Sockets:
         try:
             if not (isinstance(request, Request) and request.is_web_socket_upgrade):
                 raise TypeError(_NOT_ASKED)
-            far = self._far_end(response.web_socket, place)
+            response.web_socket.couple()
         except TypeError as error:
             return outcome.Error(across(error))
         ws = WebSocket(SocketRecord())
-        self._remote[ws.record] = far
+        connection = Connection(label, 0)
+        self.connections.append(connection)
+        connection.asked = place
+        self._stand(connection, UP, NodeEnd(self._world, caller.actor, ws.record))
+        self._join(connection, response.web_socket)
         return outcome.Value(Response(response.status, None, response.headers, ws))
+
+    def _join(self, connection: Connection, ws: WebSocket) -> None:
+        """``ws``, which leaves the place that was asked, is what ``connection`` leads to from now on."""
+        place = connection.asked
+        at = self._at.get(ws.record)
+        if at is None:
+            assert ws.peer is not None, "a socket that nobody was answered has a peer"
+            place.frames.coupled(ws.peer.record)
+            self._stand(connection, DOWN, NodeEnd(self._world, place, ws.peer.record))
+        else:
+            inner, way = at
+            before = inner.ends[way]
+            assert isinstance(before, NodeEnd)
+            onward = inner.ends[way] = RelayEnd(self.wires, place, connection, DOWN)
+            connection.ends[DOWN] = RelayEnd(self.wires, place, inner, way)
+            for label, arrive in before.unread():
+                arrive(onward, label)
+        early, connection.early = connection.early, []
+        for label, arrive in early:
+            self._kernel.post(self.wires.event(connection, UP, f"{label}'", arrive, local=True))
+
+    def _stand(self, connection: Connection, way: str, end: NodeEnd) -> None:
+        """``end`` sends in that direction; what it has sent before goes first."""
+        connection.ends[way] = end
+        self._at[end.record] = (connection, way)
+        for kind, payload in self._early.pop(end.record, ()):
+            self.node_does(None, end.record, kind, payload)
 
     def arrived(self, result: Outcome, caller: Any, label: str) -> None:
         """The response is with whoever asked; where he is gone, or ends without taking the socket, that is lost."""
@@ -212,32 +239,8 @@ class Sockets:
 
     def lose(self, record: SocketRecord, label: str) -> None:
         """Nobody takes the end that was handed over; the other end hears of it.  Nothing where somebody has."""
-        far = self._remote.pop(record, None)
-        if far is not None:
-            end = far
-            self._kernel.post(end.event(f"{label}/lost", lambda: end.lost(f"{label}/lost"), -1, 0))
-
-    def _far_end(self, ws: WebSocket, place: Any) -> NodeEnd:
-        """Who is behind the socket of a response that leaves ``place``."""
-        peer = ws.couple()
-        remote = self._remote.pop(ws.record, None)
-        if remote is not None:
-            return remote
-        assert peer is not None, "a socket that nobody was answered has a peer"
-        place.frames.coupled(peer.record)
-        return NodeEnd(self._world, place, peer.record)
-
-    def _join(self, connection: Connection, way: str, end: NodeEnd) -> None:
-        connection.ends[way] = end
-        self._at[end.record] = (connection, way)
-        if way == DOWN:
-            early, connection.early = connection.early, []
-            for label, arrive in early:
-                self.wires.pass_on(end, label, arrive)
-
-    def _flush(self, record: SocketRecord) -> None:
-        for kind, payload in self._early.pop(record, ()):
-            self.node_does(None, record, kind, payload)
+        if record.acceptance is Acceptance.NONE:
+            self.node_does(None, record, "cut", None)
 
     # -- what nodes do -----------------------------------------------------------------
 
@@ -276,23 +279,20 @@ class Sockets:
         record, peer = ws.record, ws.peer
         at = self._at.get(record)
         if at is not None:
-            end = at[0].ends[at[1]]
+            connection, way = at
+            end = connection.ends[way]
             assert isinstance(end, NodeEnd)
-            end.read_on()
+            for label, arrive in end.unread():
+                self._kernel.post(self.wires.event(connection, OTHER[way], f"{label}'", arrive, local=True))
             return
-        far = self._remote.pop(record, None)
-        if far is None:
-            if peer is None or peer.record.acceptance not in (Acceptance.STANDARD, Acceptance.HIBERNATABLE):
-                return  # connected when its peer is, or is given away
-            far = NodeEnd(self._world, place, peer.record)
+        if peer is None or peer.record.acceptance not in (Acceptance.STANDARD, Acceptance.HIBERNATABLE):
+            return  # connected when its peer is given away, or accepted
         connection = self._connection(place.name)
-        connection.told = True
-        self._join(connection, UP, NodeEnd(self._world, place, record))
-        self._join(connection, DOWN, far)
-        self._flush(far.record)
-        self._flush(record)
+        connection.asked = place
+        self._stand(connection, UP, NodeEnd(self._world, place, record))
+        self._stand(connection, DOWN, NodeEnd(self._world, place, peer.record))
 
     def _dial(self, place: Any, record: SocketRecord, url: str, protocols: Sequence[str]) -> None:
         connection = self._connection(place.name)
-        self._join(connection, UP, NodeEnd(self._world, place, record))
+        self._stand(connection, UP, NodeEnd(self._world, place, record))
         self._ask_url(connection, upgrade_request(url, protocols, None))

@@ -67,50 +67,41 @@ class Wires:
         return self._world.record("frame", sender, label, {"from": sender, "to": to, "text": render(data, 4000)})
 
     def _names(self, connection: Connection, way: str) -> tuple[str, str]:
-        up = connection.ends[UP].name
-        known = connection.told or way == DOWN
-        down = connection.ends[DOWN].name if known else getattr(connection.asked, "name", "")
+        up, down = connection.ends[UP].name, getattr(connection.asked, "name", "")
         return (up, down) if way == UP else (down, up)
 
     def carry(self, connection: Connection, way: str, label: str, arrive: Arrive, cause: int = -1) -> None:
         """Something that arrives at the other end behind what is under way to it."""
-        if way == UP and (DOWN not in connection.ends if connection.told else connection.asked is None):
-            return  # refused: there is nobody
-        self._send_on(connection.ways[way], self._event(connection, way, label, arrive, cause))
+        if way == DOWN or connection.asked is not None:
+            self._send_on(connection.ways[way], self.event(connection, way, label, arrive, cause))
 
     def opened(self, connection: Connection, response: Response) -> None:
         """The answer to an upgrade, accepted or not, goes down."""
+        if response.web_socket is None:
+            self.carry(connection, DOWN, f"{connection.id}/refused", lambda far, label: far.refused(label, response))
+        else:
+            self.carry(connection, DOWN, f"{connection.id}/opened", lambda far, label: far.accepted(label, response))
 
-        def arrive(far: End, label: str) -> None:
-            connection.told = True
-            if response.web_socket is None:
-                far.refused(label, response)
-            else:
-                far.accepted(label, response)
+    def event(
+        self, connection: Connection, way: str, label: str, arrive: Arrive, cause: int = -1, *, local: bool = False
+    ) -> Event:
+        """What arrives at the end to which ``way`` leads, not posted yet; ``local`` where it is there already.
 
-        what = "refused" if response.web_socket is None else "opened"
-        self.carry(connection, DOWN, f"{connection.id}/{what}", arrive)
-
-    def _event(self, connection: Connection, way: str, label: str, arrive: Arrive, cause: int = -1) -> Event:
-        if way == DOWN or connection.told:
-            far = connection.ends[OTHER[way]]
-            return far.event(label, lambda: arrive(far, label), cause, self._limit_us)
-        # Whoever dialled does not know yet who answers: that depends on others, so it must not decide anything here.
-        world, asked = self._world, connection.asked
+        Who that end is, is looked up when it arrives: whoever was asked may not have answered yet, or may have passed
+        the socket on.  Where it is, is known from the beginning.
+        """
+        world, to = self._world, OTHER[way]
+        place: Any = connection.asked if way == UP else connection.ends[UP].place
 
         def fire() -> None:
-            world.deliver(asked.name, label, cause)
-            answered = connection.ends.get(DOWN)
-            if answered is None:
-                connection.early.append((label, arrive))
+            world.deliver(place.name, label, cause)
+            end = connection.ends.get(to)
+            if end is None:
+                connection.early.append((label, arrive))  # before the answer
             else:
-                self.pass_on(answered, label, arrive)
+                end.run(label, lambda: arrive(end, label))
 
-        return Event(label, asked, fire, receiver=asked.name, delay_limit_us=self._limit_us)
-
-    def pass_on(self, far: End, label: str, arrive: Arrive) -> None:
-        """What arrived before the end was known, or where it is not (WS-35), arrives at it now."""
-        self._kernel.post(far.event(f"{label}'", lambda: arrive(far, f"{label}'"), -1, 0))
+        return Event(label, place, fire, receiver=place.receiver, delay_limit_us=0 if local else self._limit_us)
 
     def _send_on(self, way: Way, event: Event) -> None:
         if way.stalled is not None:
@@ -178,11 +169,7 @@ class Wires:
                 self.carry(connection, sender, f"{connection.id}{sender}lost", _lost)
             else:
                 # The event of whoever cuts it, as if it had come from the other end.
-                self._kernel.post(self._own(connection, OTHER[sender], f"{connection.id}/cut"))
-
-    def _own(self, connection: Connection, way: str, label: str) -> Event:
-        near = connection.ends[way]
-        return near.event(label, lambda: near.lost(label), -1, 0)
+                self._kernel.post(self.event(connection, sender, f"{connection.id}/cut", _lost, local=True))
 
     # -- faults ------------------------------------------------------------------------
 
@@ -217,7 +204,8 @@ class Wires:
 
     def _later(self, connection: Connection, way: str, what: str, due_us: int, act: Callable[[], None]) -> None:
         """Something that happens to a direction at its sender's end, by itself."""
-        connection.ends[way].later(f"{connection.id}{way}/{what}", act, due_us)
+        event = self.event(connection, OTHER[way], f"{connection.id}{way}/{what}", lambda _, __: act(), local=True)
+        self._kernel.post_at(event, due_us)
 
 
 def _lost(far: End, label: str) -> None:
