@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lumenize_sim import explore, replay, simulate
+from lumenize_sim import Mesh, World, explore, replay, scenario, simulate
+from lumenize_sim.auth import KeyPair, LumenizeAuth, login_with_magic_link
 from lumenize_sim.explore import load_scenario
+from lumenize_sim.explore.loading import load_module
+from lumenize_sim.testing import Browser
+from lumenize_sim.world.entry import MESH_HOST
 
 ROOT = Path(__file__).parents[2]
 DIARY, BUG, TWIN = (
@@ -69,3 +73,42 @@ def test_patient_pages_keep_their_login() -> None:
 def test_patient_pages_keep_their_login_in_a_few_orders() -> None:
     """The same, for every day."""
     assert not explore(TWIN, schedules=25).failures
+
+
+def test_an_editor_in_a_browser_logs_in_by_magic_link_and_hears_of_its_changes() -> None:
+    """T-BR-4: log in, connect with the cookie, subscribe, save; the text and the findings come back."""
+    guide = load_module(ROOT / "scenarios" / "collab_editor_tutorial.py")
+    app = Mesh(
+        bindings={
+            "DOCUMENT_DO": guide.DocumentDO,
+            "SPELLCHECK_WORKER": guide.SpellCheckWorker,
+            "LUMENIZE_AUTH": LumenizeAuth,
+        },
+        vars={
+            "LUMENIZE_AUTH_REDIRECT": "/",
+            "LUMENIZE_AUTH_TEST_MODE": "true",
+            **KeyPair.from_seed("a key for tests").vars(),
+        },
+    )
+
+    @scenario(app)
+    async def drive(world: World) -> None:
+        browser = Browser(world, "ann")
+        login = await login_with_magic_link(
+            browser, "ann@example.com", base_url=f"https://{MESH_HOST}", subject_data={"adminApproved": True}
+        )
+        page = browser.context(f"https://{MESH_HOST}")
+        editor = await page.connect(guide.EditorClient)
+        tab = page.session_storage.get_item("lmz_tab")
+        assert editor.lmz.instance_name == f"{login.sub}.{tab}"
+        editor.open("doc-1")
+        await world.settle()
+        assert editor.told == [("content", "")]
+        editor.save("doc-1", "I recieve mail")
+        await world.settle()
+        found = [{"word": "recieve", "position": 2, "suggestions": ["receive"]}]
+        assert editor.told == [("content", ""), ("content", "I recieve mail"), ("spell", found)]
+        assert editor.shown == {"doc-1": "I recieve mail"}
+
+    run = simulate(drive)
+    assert run.failure is None, run.outcome.message

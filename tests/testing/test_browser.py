@@ -421,7 +421,7 @@ def test_leaving_a_page_closes_its_sockets_and_stops_its_code() -> None:
 
 
 def test_a_client_in_a_tab_keeps_its_id_over_a_reload_and_a_duplicate_gets_one_of_its_own() -> None:
-    """CL-46 to CL-48, T-TI 1 to 5."""
+    """CL-46 to CL-48, T-TI 1 to 5, T-BR-3."""
 
     async def drive(world: World) -> None:
         browser = Browser(world, "alice")
