@@ -120,7 +120,7 @@ def _known_range(_: Any, __: Any, value: Any) -> None:
         raise UsageError(f"kv_read_s={value!r} is no pair of seconds, shortest and longest; write (0.005, 0.02)")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class MachineOptions:
     """Points that differ between platforms, or that the sources leave open.
 
