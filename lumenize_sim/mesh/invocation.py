@@ -110,7 +110,7 @@ class Invocation:
         self._isolate = PythonIsolate(
             lambda: make(WorkerContext(host, seat.owner, self._wait), env),
             seat.owner,
-            wrote=lambda: False,
+            wrote=_never,
             interrupt=seat.interrupt,
         )
 
@@ -198,3 +198,7 @@ class Invocation:
         if floating == "lost" or (floating == "by_fetch" and not self._by_fetch):
             self._seat.drop_calls()
         self._seat.finish()
+
+
+def _never() -> bool:
+    return False

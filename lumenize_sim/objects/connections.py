@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
-__all__ = ["Connections"]
+__all__ = ["UNLIMITED", "Connections"]
 
 
 class Connections:
@@ -39,3 +40,7 @@ class Connections:
             self._queue.popleft()()
         elif self._free is not None:
             self._free += 1
+
+
+#: Any number: with nothing to count, everybody can share it.
+UNLIMITED: Final = Connections(None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import outcome
 
-from lumenize_sim.objects.connections import Connections
+from lumenize_sim.objects.connections import UNLIMITED, Connections
 from lumenize_sim.objects.holdings import Holdings, Leaving, disposer
 from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.isolate import PythonIsolate
@@ -67,7 +67,7 @@ class UngatedSeat(Holdings, ABC):
         self.enhanced = enhanced
         self.sessions = 0
         self.lonely: Callable[[], None] | None = None
-        self.connections: Connections = Connections(None)
+        self.connections: Connections = UNLIMITED
         self._leaving: list[Call] = []
         self._isolate: PythonIsolate | None = None
         self.owner = Owner(name, self.spawn, self._wake)

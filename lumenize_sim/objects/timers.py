@@ -165,6 +165,8 @@ class OwnerTimers:
     def drop(self) -> None:
         """The owner is gone."""
         self.dead = True
+        if not self._next:
+            return  # there was never one
         self._passing = None
         self.changed()
         self._heap.clear()

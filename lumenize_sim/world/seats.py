@@ -60,7 +60,7 @@ class FreeSeat(UngatedSeat):
         super().__init__(name, world.kernel.queue, world.blank, enhanced=world.enhanced_errors)
         self.world = world
         self.receiver: str | None = None if everything else name
-        self.housekeeping = OwnerTimers(self._arm_background)
+        self._housekeeping: OwnerTimers | None = None
         self.tasks = 0
         self._frames: SeatFrames | None = None
 
@@ -159,6 +159,14 @@ class FreeSeat(UngatedSeat):
 
         world.kernel.post(Event(label, self, fire, receiver=self.receiver))
 
+    @property
+    def housekeeping(self) -> OwnerTimers:
+        """Its timers in the background; made at first use, as most owners set none."""
+        if self._housekeeping is None:
+            self._housekeeping = OwnerTimers(self._arm_background)
+            self._housekeeping.dead = self.owner.dead
+        return self._housekeeping
+
     def set_timer(self, due_us: int, callback: Callable[[], None], background: bool) -> TimerHandle:
         """A timer of this owner."""
         return self._set(self.housekeeping if background else self.timers, due_us, callback)
@@ -205,7 +213,8 @@ class FreeSeat(UngatedSeat):
         """The owner is gone: nothing of it runs again."""
         self.owner.dead = True
         self.timers.drop()
-        self.housekeeping.drop()
+        if self._housekeeping is not None:
+            self._housekeeping.drop()
         if self._frames is not None:
             self._frames.drop()
         if self.held or self.asked:
