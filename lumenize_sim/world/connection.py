@@ -49,7 +49,13 @@ OTHER: Final = {UP: DOWN, DOWN: UP}
 
 
 class End(Protocol):
-    """Who stands at one end.  What arrives does so in an event of its place, by `run`."""
+    """Who stands at one end.  What arrives does so in an event of its place, by `run`.
+
+    Attributes:
+        waits_for_end: whether `ended` may mean something to it.  The same for all that stand there one after another.
+    """
+
+    waits_for_end: bool
 
     @property
     def name(self) -> str:
@@ -144,6 +150,8 @@ class NodeEnd:
         gone: cut off with its instance; nothing arrives any more.
     """
 
+    waits_for_end = True
+
     def __init__(self, world: World, place: Any, record: SocketRecord) -> None:
         self._world = world
         self.place = place
@@ -200,7 +208,8 @@ class NodeEnd:
             self.place.frames.closed(label, self.record, seen, reason, True, cause=self._world.cause)
 
     def ended(self, label: str) -> None:
-        """Nobody hears of it: this end has heard the close frame."""
+        """Nobody hears of it, unless this end is passed on: it has heard the close frame."""
+        self._unaccepted(label, lambda end, label: end.ended(label))
 
     def lost(self, label: str) -> None:
         """Handlers or listeners hear of a close without a frame."""

@@ -145,9 +145,11 @@ class Wires:
             self.carry(connection, way, label, lambda far, label: far.close_received(label, code, reason))
 
     def hang_up(self, connection: Connection, way: str) -> None:
-        """The sender ends the connection, after both close frames; only some clients care."""
-        far = connection.ends[OTHER[way]]
-        if getattr(far, "waits_for_end", False) and not connection.ways[way].silent:
+        """The sender ends the connection, after both close frames.
+
+        Only browsers care, and they have dialled; one may be behind an end that was passed on.
+        """
+        if way == DOWN and connection.ends[UP].waits_for_end and not connection.ways[way].silent:
             self.carry(connection, way, f"{connection.id}{way}end", lambda far, label: far.ended(label))
 
     def vanish(self, connection: Connection, way: str) -> None:
