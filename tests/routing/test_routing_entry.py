@@ -75,6 +75,16 @@ def test_a_path_that_names_no_object_is_not_found(path: str) -> None:
     assert (refused.status, refused.text) == (404, "Not Found")
 
 
+def test_the_quirk_of_prefixes_can_be_had_back() -> None:
+    """RT-3: `Mesh(compat="0.26")` lets the prefix end in the middle of a segment."""
+    request = Request("GET", "ws://mesh/gatewayMEMO_PAD/a", {"Upgrade": "websocket"})
+    for compat, status in [("0.26", 401), (None, 404)]:
+        app = Mesh(bindings={"MEMO_PAD": Memo}, compat=compat)
+        refused = LocalDoor(app, "k", lambda: 0).admit(request)
+        assert isinstance(refused, Response)
+        assert refused.status == status
+
+
 def test_a_path_that_names_a_binding_only_is_a_bad_request() -> None:
     """RT-4, RT-8."""
     refused = asked("/gateway/MEMO_PAD")
