@@ -7,8 +7,8 @@ other nodes do, under the context captured at the call (CL-43).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 import attrs
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lumenize_sim.mesh.client import LumenizeClient
 
 __all__ = ["ClientLmz"]
+
+T = TypeVar("T")
 
 OnSent = Callable[[str], Any]
 
@@ -72,6 +74,28 @@ class ClientLmz(LmzApi):
     def init_identity(self, binding_name: str | None = None, instance_name: str | None = None) -> None:
         """A client's identity is configured; what a call says about it is ignored."""
 
+    @overload
+    def call_raw(
+        self,
+        binding: str,
+        instance: str | None,
+        remote: Coroutine[Any, Any, T],
+        *,
+        new_chain: bool = ...,
+        state: Mapping[str, Any] | None = ...,
+        on_sent: OnSent | None = ...,
+    ) -> Pending[T]: ...
+    @overload
+    def call_raw(
+        self,
+        binding: str,
+        instance: str | None,
+        remote: T,
+        *,
+        new_chain: bool = ...,
+        state: Mapping[str, Any] | None = ...,
+        on_sent: OnSent | None = ...,
+    ) -> Pending[T]: ...
     def call_raw(
         self,
         binding: str,
