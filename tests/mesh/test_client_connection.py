@@ -365,18 +365,23 @@ class Surroundings:
         self.heartbeat = False
         self.announced: str = "disconnected"
         self.failures = 0
+        self.told_to_leave = False
         self.queued: list[str] = []
         self.calls = 0
 
     def feed(self, event: e.Input) -> None:
         if isinstance(event, e.SocketOpened | e.WokenUp):
             woken = isinstance(event, e.WokenUp) and (
-                self.c.state == "reconnecting" or (event.online and self.c.state == "disconnected")
+                self.c.state == "reconnecting"
+                or (event.online and self.c.state == "disconnected" and not self.told_to_leave)
             )
             if isinstance(event, e.SocketOpened) or woken:
                 self.failures = 0
         if isinstance(event, e.DisconnectRequested):
             self.queued.clear()
+            self.told_to_leave = True
+        elif isinstance(event, e.ConnectRequested):
+            self.told_to_leave = False
         for command in self.c.feed(event, self.now_ms):
             self.carry_out(command)
 
