@@ -27,13 +27,19 @@ class Parity:
         self.passed: dict[Line, str] = {}
         self.counts = {VECTORS: 0, FRAMES: 0}
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Note what each test stands for."""
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Note what each test stands for, and leave out those that stand for nothing."""
+        kept, left_out = [], []
         for item in items:
             function: Any = getattr(item, "function", None)
             found = list(cited(getattr(function, "__doc__", None) or ""))
             if found:
                 self.of_item[item.nodeid] = found
+            stands = found or any(file in item.nodeid for file in self.counts)
+            (kept if stands else left_out).append(item)
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = kept
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note how it went."""
