@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -21,13 +22,17 @@ __all__ = ["FORMAT", "VERSION", "Trace", "digest_of"]
 FORMAT = "lumenize-trace"
 VERSION = 1
 
+_STACK: Final = '"stack":"'
+_STACK_TEXT: Final = re.compile(r'"stack":"(?:[^"\\]|\\.)*"?')  # long frames are cut, perhaps within one
+
 
 def digest_of(events: Iterable[TraceEvent]) -> str:
     """BLAKE2b-128, in hex, of what each actor did.
 
     First a digest per actor over (kind, label, data) of its records in its own order, then one over the actors
     by name.  So it does not change when records of different actors swap places: it identifies a behaviour and
-    not one of the many ways to interleave it.  Position, time, cause, source line and header stay out.
+    not one of the many ways to interleave it.  Position, time, cause, source line and header stay out, and so do
+    stacks of errors in frames: a line that moves in a file is no other behaviour.
     """
     hashes: dict[str, Any] = {}
     for event in events:
@@ -35,11 +40,17 @@ def digest_of(events: Iterable[TraceEvent]) -> str:
         if own is None:
             own = hashes[event.actor] = blake2b(digest_size=16)
         # Items of CBOR end by themselves, so the concatenation cannot be read in two ways.
-        own.update(codec.encode((event.kind, event.label, event.data)))
+        data = _without_stacks(event.data) if event.kind == "frame" else event.data
+        own.update(codec.encode((event.kind, event.label, data)))
     whole = blake2b(digest_size=16)
     for actor in sorted(hashes):
         whole.update(codec.encode((actor, hashes[actor].digest())))
     return str(whole.hexdigest())
+
+
+def _without_stacks(data: Any) -> Any:
+    text = data.get("text") if type(data) is dict else None
+    return {**data, "text": _STACK_TEXT.sub(f'{_STACK}"', text)} if type(text) is str and _STACK in text else data
 
 
 @attrs.frozen(hash=False)
