@@ -268,6 +268,8 @@ def test_a_group_of_other_errors_is_a_bug_of_ours(monkeypatch: pytest.MonkeyPatc
 
 
 def process(*args: str) -> subprocess.Popen[str]:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in the background of a shell, and children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [sys.executable, "-m", "lumenize_sim", *args],
