@@ -1,0 +1,21 @@
+"""Benchmarks: planted bugs that a random walk almost never meets, each with its mended twin.
+
+One file each.  `NAME` is the scenario with the bug and `NAME_fixed` the same app without it; both are driven in
+the same way, under the same faults.  Beside them the file declares, as plain data, what `make quality` holds the
+explorer to:
+
+``DEPTH``
+    choices that differ from first come, first served in the shortest tape that fails.
+``RACING``
+    what an explanation must name: ``object`` and ``key`` (``""`` where no key is in play; a tuple where several
+    would do), ``events`` (words of both, each a text or a tuple of which one will do), and ``lines`` (a piece of
+    each source line that must be among those it points at).
+``RATE``
+    how often a pure random walk failed when that was last measured: ``(failures, schedules)``.
+
+==================  ===============================================================  =====
+scenario            bug                                                              depth
+==================  ===============================================================  =====
+`counter`           a counter that asks somebody between reading and writing         1
+==================  ===============================================================  =====
+"""
