@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lumenize_sim.explore.explorer import Failure as Failure
-from lumenize_sim.explore.explorer import Progress as Progress
-from lumenize_sim.explore.explorer import Report as Report
 from lumenize_sim.explore.explorer import explore as explore
 from lumenize_sim.explore.loading import load_scenario as load_scenario
+from lumenize_sim.explore.report import Failure as Failure
+from lumenize_sim.explore.report import Progress as Progress
+from lumenize_sim.explore.report import Report as Report
 from lumenize_sim.explore.run import Run as Run
 from lumenize_sim.explore.run import replay as replay
 from lumenize_sim.explore.run import simulate as simulate

@@ -24,7 +24,10 @@ from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.world.run import Outcome
 from lumenize_sim.world.scenario import Scenario
 
-__all__ = ["Shrunk", "shrink"]
+__all__ = ["BUDGET", "Shrunk", "run_leniently", "shrink"]
+
+#: Runs at most.
+BUDGET = 400
 
 
 @attrs.frozen
@@ -146,7 +149,7 @@ def shrink(
     *,
     seed: int,
     total: bool = False,
-    budget: int = 400,
+    budget: int = BUDGET,
     tick: Callable[[int], None] = lambda _: None,
 ) -> Shrunk:
     """Shrink ``choices``, which fail with ``signature``.

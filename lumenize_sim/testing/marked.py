@@ -13,7 +13,8 @@ import attrs
 import pytest
 
 from lumenize_sim.errors import UsageError
-from lumenize_sim.explore.explorer import Failure, Report, explore
+from lumenize_sim.explore.explorer import explore
+from lumenize_sim.explore.report import Failure, Report
 from lumenize_sim.explore.run import Run, replay
 from lumenize_sim.kernel.tape import Tape
 from lumenize_sim.mesh.app import Mesh

@@ -60,6 +60,13 @@ class Corpus:
             self.runs.append(tuple(label for _, label in log))
         return new
 
+    def copy(self) -> Corpus:
+        """One that learns apart."""
+        other = Corpus()
+        other.runs = list(self.runs)
+        other.pairs = dict(self.pairs)
+        return other
+
     def draw(self, generator: random.Random) -> tuple[str, ...]:
         """One of the runs, younger ones more often; an empty one where there are none."""
         many = len(self.runs)
