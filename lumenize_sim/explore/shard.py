@@ -1,4 +1,9 @@
-"""A shard: whoever runs units of one exploration, in one process."""
+"""A shard: whoever runs units of one exploration, in one process.
+
+One shard may run any units, in any order, and there may be many shards.  So nothing may
+pass from one unit to the next by way of the shard: what runs learn goes into the tally, as
+plain values, and comes back with the corpus of the next generation.
+"""
 
 from __future__ import annotations
 
