@@ -28,7 +28,8 @@ BRACKETS: dict[str, frozenset[str]] = {
     "auth": frozenset({"clone", "objects", "mesh", "routing"}),
     "trace": frozenset({"clone"}),
     "kernel": frozenset({"clone", "trace"}),
-    "world": frozenset({"clone", "objects", "mesh", "auth", "routing", "trace", "kernel"}),
+    # A scenario's histories, monitors and checks are judged where it runs.
+    "world": frozenset({"clone", "objects", "mesh", "auth", "routing", "trace", "kernel", "check"}),
     "live": frozenset({"clone", "objects", "mesh", "auth", "routing", "trace", "kernel"}),
     "check": frozenset({"clone", "trace"}),
     "view": frozenset({"clone", "trace"}),

@@ -1,4 +1,4 @@
-"""What always, eventually and sometimes mean, as plain data.
+"""What always, eventually, leads-to and sometimes mean, as plain data.
 
 The world calls the predicates; here only their answers are weighed.
 
@@ -9,6 +9,8 @@ mode                    holds when                                   over many r
 ``eventually``          the last observation was true: the world     in each of them
                         has come to rest in such a state
 ``sometimes``           one observation was true                     in at least one of them
+``leads_to``            whenever the first predicate was true, the   in each of them
+                        second was true then or later
 ======================  ===========================================  ==========================
 """
 
@@ -21,9 +23,9 @@ import attrs
 
 from lumenize_sim.errors import UsageError
 
-__all__ = ["Mode", "MonitorResult", "MonitorState", "Outcome", "merge"]
+__all__ = ["LeadsTo", "Mode", "MonitorResult", "MonitorState", "Outcome", "merge"]
 
-Mode = Literal["always", "eventually", "sometimes"]
+Mode = Literal["always", "eventually", "sometimes", "leads_to"]
 Outcome = Literal["holds", "violated", "unreached", "unobserved"]
 
 #: (mode, which observation decides, outcome where that one was true, outcome where it was false)
@@ -38,6 +40,7 @@ _PRECEDENCE: dict[str, tuple[Outcome, ...]] = {
     "always": ("violated", "holds", "unobserved"),
     "eventually": ("violated", "holds", "unobserved"),
     "sometimes": ("holds", "unreached", "unobserved"),
+    "leads_to": ("violated", "holds", "unobserved"),
 }
 
 
@@ -91,6 +94,7 @@ class MonitorState:
 
     def __attrs_post_init__(self) -> None:
         if self.mode not in _TABLE:
+            # "leads_to" has two predicates, and so a class of its own.
             raise UsageError(f"monitor {self.name!r}: mode {self.mode!r} is unknown: choose one of {', '.join(_TABLE)}")
 
     def observe(self, value: bool, n: int = -1, t_us: int = -1, note: str = "") -> bool:
@@ -113,6 +117,41 @@ class MonitorState:
         value, n, t_us, note = self._deciding
         _, true, false = _TABLE[self.mode]
         return MonitorResult(self.name, self.mode, true if value else false, self._observations, n, t_us, note)
+
+
+@attrs.define(eq=False)
+class LeadsTo:
+    """One ``leads_to`` during one run: each time that the cause holds, the effect holds then or later.
+
+    It is liveness, so only the end can break it: `owed` says since when an effect is due.
+    """
+
+    name: str
+    _observations: int = attrs.field(default=0, init=False)
+    _since: tuple[int, int] | None = attrs.field(default=None, init=False)
+    _last: tuple[int, int] = attrs.field(default=(-1, -1), init=False)
+
+    def observe(self, cause: bool, effect: bool, n: int = -1, t_us: int = -1) -> None:
+        """Take one answer of both predicates."""
+        self._observations += 1
+        self._last = (n, t_us)
+        if effect:
+            self._since = None
+        elif cause and self._since is None:
+            self._since = (n, t_us)
+
+    @property
+    def owed(self) -> tuple[int, int] | None:
+        """Record and virtual time of the first cause without effect so far, ``None`` where there is none."""
+        return self._since
+
+    def result(self) -> MonitorResult:
+        """The outcome, once the run is over; the deciding observation is the cause that led to nothing."""
+        if not self._observations:
+            return MonitorResult(self.name, "leads_to", "unobserved")
+        if self._since is None:
+            return MonitorResult(self.name, "leads_to", "holds", self._observations, *self._last)
+        return MonitorResult(self.name, "leads_to", "violated", self._observations, *self._since)
 
 
 def merge(results: Iterable[MonitorResult]) -> tuple[MonitorResult, ...]:

@@ -176,6 +176,9 @@ class _Drive:
         try:
             await self.scenario.drive(world)
             await world.settle()
+            if world.judges_liveness:
+                world.quiet()
+                await world.settle()
             world.check_end()
         except trio.Cancelled:
             raise

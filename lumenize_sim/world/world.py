@@ -14,6 +14,9 @@ from urllib.parse import urljoin
 
 import outcome
 
+from lumenize_sim.check.history import History
+from lumenize_sim.check.model import Model
+from lumenize_sim.check.monitors import LeadsTo
 from lumenize_sim.errors import AppError, UsageError
 from lumenize_sim.kernel.kernel import Ending, Kernel
 from lumenize_sim.kernel.plan import FaultPlan
@@ -33,7 +36,7 @@ from lumenize_sim.world.attributes import PendingReads
 from lumenize_sim.world.clients import connect_client, open_raw
 from lumenize_sim.world.deploy import deploy, isolate_gone
 from lumenize_sim.world.entry import MESH_HOST, Entry
-from lumenize_sim.world.host import ObjectHostOf, SimHost
+from lumenize_sim.world.host import ObjectHostOf, SimHost, app_line
 from lumenize_sim.world.idleness import Idleness
 from lumenize_sim.world.inspect import ObjectView
 from lumenize_sim.world.metering import Metering
@@ -113,6 +116,7 @@ class World:
         self._deployed: dict[str, type] = {}
         self._draws: dict[tuple[str, str], random.Random] = {}
         self._monitors: list[tuple[str, str, Callable[[], Any]]] = []
+        self._leads: list[tuple[LeadsTo, Callable[[], Any], Callable[[], Any]]] = []
         kernel.on_advance = self._time_moved
         kernel.stop_at = self.idleness.stop_at
 
@@ -307,8 +311,32 @@ class World:
         self.kernel.after_turn = self._watch
 
     def eventually(self, name: str, holds: Callable[[], Any]) -> None:
-        """``holds()`` must be true when the run ends."""
+        """``holds()`` must be true when the run ends, and what was broken has healed (see `quiet`)."""
         self._monitors.append(("eventually", name, holds))
+
+    def leads_to(self, name: str, cause: Callable[[], Any], effect: Callable[[], Any]) -> None:
+        """Whenever ``cause()`` is true after a turn, ``effect()`` must be true then or after a later turn.
+
+        Judged when the run has ended, and what was broken has healed (see `quiet`).  Like `always` it reads any actor,
+        so the order of all events is recorded.
+        """
+        self._leads.append((LeadsTo(name), cause, effect))
+        self.watched = True
+        self.kernel.after_turn = self._watch
+
+    @property
+    def judges_liveness(self) -> bool:
+        """Whether something is to hold at last, so that the run must end in peace."""
+        return bool(self._leads) or any(mode == "eventually" for mode, _, _ in self._monitors)
+
+    def history(self, model: Model) -> History:
+        """A record of who asks what and is answered what, judged against ``model`` by its `check`."""
+
+        def note(text: str) -> None:
+            if self.tracing:
+                self.record("mark", "driver", "history", {"said": text})
+
+        return History(model, note=note, line=app_line)
 
     def sometimes(self, name: str, happened: Any = True) -> None:
         """Note that something worth reaching was reached; a sweep reports marks never seen."""
@@ -539,10 +567,20 @@ class World:
         for mode, name, holds in self._monitors:
             if mode == "eventually" and not holds():
                 raise AssertionError(f"eventually {name!r} does not hold at the end")
+        self._observe_leads()
+        for leads, _, _ in self._leads:
+            owed = leads.owed
+            if owed is not None:
+                raise AssertionError(f"{leads.name!r}: what held after {owed[1] / 1000:g} ms has led to nothing")
+
+    def _observe_leads(self) -> None:
+        for leads, cause, effect in self._leads:
+            leads.observe(bool(cause()), bool(effect()), t_us=self.kernel.now_us)
 
     def _watch(self) -> None:
         try:
             self.check_always()
+            self._observe_leads()
         except Exception as error:
             self.app_failure = error
             kind = "failed" if isinstance(error, AssertionError) else "app_error"
