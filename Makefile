@@ -17,7 +17,7 @@ ARGS ?=
 TYPING := $(wildcard tests/typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test conformance mutations parity versions trios coverage lint format types bench docs notebooks changelog clean
+.PHONY: help .venv demo test quality conformance mutations parity versions trios coverage lint format types bench docs notebooks changelog clean
 
 help: ## this list
 	@grep -E '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## (.*)/\1\t\2/' | \
@@ -56,6 +56,10 @@ test: .venv ## every fast test, with branch coverage (ARGS="-k gate" narrows it)
 	@$(COVERAGE) erase
 	$(COVERAGE) run -m pytest -n $(JOBS) -m "not slow and not benchmark" $(ARGS)
 	@$(COVERAGE) combine --quiet && $(COVERAGE) report || true  # a narrow run may touch no measured room
+
+# QUICK=1: the default mix alone, few seeds; WRITE=1: write docs/quality.md and its data anew; ARGS="--only raft".
+quality: .venv ## how soon planted bugs are found, what they shrink to, and whether they are explained
+	@$(BIN)/python -m tests.quality.bench --jobs $(JOBS) $(if $(QUICK),--quick) $(if $(WRITE),--write) $(ARGS)
 
 # QUICK=1: fewer schedules, and the table is not compared; WRITE=1: write the table anew.
 conformance: .venv ## litmus programs against what the real runtime did, and the table in docs/fidelity.md

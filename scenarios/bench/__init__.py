@@ -7,9 +7,9 @@ explorer to:
 ``DEPTH``
     choices that differ from first come, first served in the shortest tape that fails.
 ``RACING``
-    what an explanation must name: ``object`` and ``key`` (``""`` where no key is in play; a tuple where several
-    would do), ``events`` (words of both, each a text or a tuple of which one will do), and ``lines`` (a piece of
-    each source line that must be among those it points at).
+    what an explanation must name: ``object`` and ``key`` (``""`` where no key is in play), ``events`` (words of
+    both), and ``lines`` (a piece of each source line that must be among those that it points at); each of these a
+    text, or a tuple of texts of which one will do.
 ``RATE``
     how often a pure random walk failed when that was last measured: ``(failures, schedules)``.
 

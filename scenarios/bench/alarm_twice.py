@@ -19,9 +19,9 @@ DEPTH = 1
 RATE = (23, 3_000)
 RACING = {
     "object": "SUBSCRIPTION/s3",
-    "key": ("alarm", "charge", "crash", "evict", "deploy"),
-    "events": ("alarm", ("crash", "evict", "deploy")),
-    "lines": ("await self.charge(",),
+    "key": ("alarm", "charge", "period"),
+    "events": (("alarm", "charge"), ("crash", "evict", "deploy")),
+    "lines": (("await self.charge(", ".charge(what)"),),
 }
 #: Name to plan; the bank hears of one of them.
 SUBSCRIPTIONS = {"s1": "free", "s2": "free", "s3": "yearly", "s4": "free", "s5": "free"}

@@ -5,14 +5,14 @@ to "revision?" does not wait (OG-7), and here it is changed in the turn of the w
 the write is lost and the object reset (OG-10), and the next text is revision 2 too: the page will never fetch it.
 `FixedNotice` answers such a question like any other message, behind the output gate.
 
-Depth 2: the commit of a new revision fails; and the page asks before it does.
+First come, first served answers the page before anything is written.
+
+Depth 2: the commit of a revision fails; and the page's question comes after the write and before that.
 """
 
 from __future__ import annotations
 
 from typing import Any
-
-import trio
 
 from lumenize_sim import (
     DurableObject,
@@ -22,17 +22,19 @@ from lumenize_sim import (
     Response,
     WebSocketPair,
     WebSocketRequestResponsePair,
+    WorkerEntrypoint,
     World,
+    gather,
     scenario,
 )
 
 DEPTH = 2
-RATE = (5, 1_000)
+RATE = (1, 1_500)
 RACING = {
     "object": "NOTICE/hall",
-    "key": ("revision", "failed-flush", "crash"),
-    "events": ("publish", ("failed-flush", "crash", "flush")),
-    "lines": ('kv.put("revision"',),
+    "key": ("", "revision", "text"),
+    "events": ("page", ("publish", "flush")),
+    "lines": (("publish(text)", 'kv.put("revision"', "self.say(revision)", "self.ctx.set_web_socket_auto_response("),),
 }
 QUESTION = "revision?"
 NOTICES = ("hall", "door", "yard")
@@ -63,8 +65,8 @@ class Notice(DurableObject):
         self.ctx.set_web_socket_auto_response(WebSocketRequestResponsePair(QUESTION, str(revision)))
 
     def web_socket_message(self, ws: Any, message: str) -> None:
-        kv = self.ctx.storage.kv
-        ws.send(str(kv.get("revision", 0)) if message == QUESTION else kv.get("text", ""))
+        if message == QUESTION:
+            ws.send(str(self.ctx.storage.kv.get("revision", 0)))
 
 
 class FixedNotice(Notice):
@@ -74,40 +76,44 @@ class FixedNotice(Notice):
         pass
 
 
+class Draft(DurableObject):
+    """What is to be written."""
+
+    async def text(self, nth: int) -> str:
+        return ("in pencil", "in ink")[nth]
+
+
+class Office(WorkerEntrypoint):
+    """Writes notices, first in pencil."""
+
+    async def write(self, name: str) -> bool:
+        try:
+            for nth in range(2):
+                text = await self.env.DRAFT.get_by_name(name).text(nth)
+                await self.env.NOTICE.get_by_name(name).publish(text)
+        except Exception:
+            return False
+        return True
+
+    async def write_all(self) -> list[bool]:
+        return await gather(*[self.write(name) for name in NOTICES])
+
+
 def app_of(notice: type[Notice]) -> Mesh:
-    return Mesh(bindings={"NOTICE": notice})
+    return Mesh(bindings={"NOTICE": notice, "DRAFT": Draft, "OFFICE": Office})
 
 
 async def notices(world: World) -> None:
     """A page looks at one of the notices that are being written: it hears of no revision that there is not."""
-    objects: Any = world.env
+    office: Any = world.env.OFFICE
     page = await world.open_socket("NOTICE", "hall", client="page", wait=False)
     await world.settle()
-
-    async def write(name: str) -> None:
-        try:
-            for text in ("in pencil", "in ink"):
-                await objects.NOTICE.get_by_name(name).publish(text)
-        except Exception:
-            world.sometimes("a text was lost")
-
-    revisions: list[int] = []
-
-    def heard(message: Any) -> None:
-        if message.isdecimal():
-            revisions.append(int(message))
-        elif page.ready_state == 1:
-            page.send(QUESTION)
-
-    page.on_message = heard
-    async with trio.open_nursery() as everybody:
-        for name in NOTICES:
-            everybody.start_soon(write, name)
-        if page.ready_state == 1:
-            page.send("text?")
+    if page.ready_state == 1:
+        page.send(QUESTION)
+    world.sometimes("a text was lost", not all(await office.write_all()))
     await world.settle()
     revision = world.object("NOTICE", "hall").storage.kv.get("revision") or 0
-    for told in revisions:
+    for told in map(int, page.messages):
         assert told <= revision, f"the page was told of revision {told}, and there is only {revision}"
 
 

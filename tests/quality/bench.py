@@ -1,0 +1,254 @@
+"""How well bugs are found: every benchmark of `scenarios/bench`, from many seeds, against the goals.
+
+    python -m tests.quality.bench               40 seeds, each strategy alone beside them, twins in 100,000 schedules
+    python -m tests.quality.bench --quick       the default mix alone, 5 seeds, twins in 2,000 schedules
+    python -m tests.quality.bench --write       writes tests/quality/results.json and docs/quality.md anew
+    python -m tests.quality.bench --only raft   some benchmarks (several times)
+    python -m tests.quality.bench --resume FILE keeps what was measured in FILE, and does not measure it again
+
+Ends with a line of counts and of what falls short; the exit code is 1 where anything does, 2 for a wrong argument, and
+130 after Ctrl-C.  Everything but the seconds is the same on every machine and with every number of jobs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TextIO
+
+import attrs
+
+from lumenize_sim import UsageError
+from tests.quality.cases import FOLDER, Case, cases_in
+from tests.quality.page import PAGE, RESULTS, machine, rendered, table
+from tests.quality.trials import PORTFOLIO, STRATEGIES, Task, Trial, run
+from tests.quality.verdict import Goals, shortfalls, summaries
+
+__all__ = ["Plan", "main", "tasks_of"]
+
+ROOT = Path(__file__).parents[2]
+#: Schedules of a twin that one process runs in one go.
+_STRETCH = 1_000
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        seeds: of the default mix, for each bug.
+        schedules: at most, for each of them.
+        pure_seeds, pure_schedules: the same for each strategy alone.
+        twin: schedules of each twin.
+    """
+
+    seeds: int = 40
+    schedules: int = 5_000
+    pure_seeds: int = 8
+    pure_schedules: int = 2_000
+    twin: int = 100_000
+
+    def to_json(self) -> dict[str, int]:
+        """Plain values."""
+        return attrs.asdict(self)
+
+
+QUICK = Plan(seeds=5, pure_seeds=0, twin=2_000)
+
+
+def tasks_of(cases: Sequence[Case], plan: Plan, folder: Path) -> list[Task]:
+    """Everything that is to be run, what matters most first."""
+    tasks: list[Task] = []
+    for seed in range(1, plan.seeds + 1):
+        tasks += [Task(folder=str(folder), case=case.name, seed=seed, schedules=plan.schedules) for case in cases]
+    stretches = range(0, plan.twin, _STRETCH)
+    for nth, first in enumerate(stretches):
+        # Seeds that no bug is looked for with.
+        many = min(_STRETCH, plan.twin - first)
+        tasks += [
+            Task(folder=str(folder), case=case.name, twin=True, seed=1_000_000 + nth, schedules=many) for case in cases
+        ]
+    for seed in range(1, plan.pure_seeds + 1):
+        tasks += [
+            Task(folder=str(folder), case=case.name, strategy=name, seed=seed, schedules=plan.pure_schedules)
+            for case in cases
+            for name in STRATEGIES
+        ]
+    return tasks
+
+
+def source_digest(folder: Path) -> str:
+    """Of the package and the benchmarks: what was measured with other sources says nothing of these."""
+    hasher = blake2b(digest_size=8)
+    for path in sorted([*(ROOT / "lumenize_sim").rglob("*.py"), *folder.glob("*.py")]):
+        hasher.update(path.name.encode())
+        hasher.update(path.read_bytes())
+    return hasher.hexdigest()
+
+
+class Journal:
+    """What was measured already, a line for each task, in a file."""
+
+    def __init__(self, path: Path | None, digest: str) -> None:
+        self.known: dict[str, Trial] = {}
+        self._digest = digest
+        self._path = path
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                entry = json.loads(line)
+                if entry["sources"] == digest:
+                    self.known[entry["task"]] = Trial(**entry["trial"])
+
+    def note(self, task: Task, trial: Trial) -> None:
+        """One more."""
+        if self._path is not None:
+            entry = {"sources": self._digest, "task": task.key, "trial": trial.to_json()}
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{json.dumps(entry)}\n")
+
+
+def trials_of(tasks: Sequence[Task], jobs: int, journal: Journal, progress: Progress) -> list[Trial]:
+    """Run all that the journal does not know; in the order of the tasks, whoever was done first."""
+    left = [task for task in tasks if task.key not in journal.known]
+    progress.begin(len(tasks), len(tasks) - len(left))
+    trials = dict(journal.known)
+    for task, trial in _run(left, jobs):
+        trials[task.key] = trial
+        journal.note(task, trial)
+        progress.step(trial)
+    progress.end()
+    return [trials[task.key] for task in tasks]
+
+
+def _run(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Trial]]:
+    if jobs == 1:
+        for task in tasks:
+            yield task, run(task)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        futures = {pool.submit(run, task): task for task in tasks}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class Progress:
+    """A line on a terminal: how much is done, and how long the rest may take."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown = stream.isatty()
+        self._total = self._done = self._found = self._known = 0
+        self._began = time.monotonic()
+
+    def begin(self, total: int, done: int) -> None:
+        """So many there are, of which so many were done before."""
+        self._total, self._done, self._known = total, done, done
+
+    def step(self, trial: Trial) -> None:
+        """One more is done."""
+        self._done += 1
+        self._found += trial.found > 0
+        if self._shown:
+            passed = time.monotonic() - self._began
+            rest = passed / max(1, self._done - self._known) * (self._total - self._done)
+            share = 24 * self._done // max(1, self._total)
+            bar = "#" * share + "." * (24 - share)
+            self._stream.write(
+                f"\r[{bar}] {self._done} of {self._total} trials, {self._found} found; {rest / 60:.0f} min to go "
+            )
+            self._stream.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._shown:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.quality.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="the default mix alone, few seeds, twins in 2,000 schedules"
+    )
+    parser.add_argument("--write", action="store_true", help="write results and page")
+    parser.add_argument("--json", action="store_true", help="print what was measured as JSON, and nothing else")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this benchmark")
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="keep what was measured there, and go on")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the benchmarks")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
+    for name in attrs.fields_dict(Plan):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"instead of {getattr(Plan(), name):,}")
+    return parser
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    given = {name: value for name in attrs.fields_dict(Plan) if (value := getattr(options, name)) is not None}
+    return attrs.evolve(QUICK if options.quick else Plan(), **given)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See the module."""
+    options = _parser().parse_args(arguments)
+    say = sys.stdout.write
+    folder = options.folder.resolve()
+    try:
+        cases = cases_in(folder, options.only)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    plan = _plan(options)
+    goals = Goals(
+        cases=len(cases) if options.only else Goals().cases,
+        schedules=plan.schedules,
+        twin=QUICK.twin if options.quick else Goals().twin,
+    )
+    digest = source_digest(folder)
+    try:
+        tasks = tasks_of(cases, plan, folder)
+        trials = trials_of(tasks, options.jobs, Journal(options.resume, digest), Progress(sys.stderr))
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; with --resume FILE what was measured would have been kept\n")
+        return 130
+    measured = summaries(cases, trials)
+    short = shortfalls(measured, goals)
+    results: dict[str, Any] = {
+        "plan": plan.to_json(),
+        "machine": machine(),
+        "sources": digest,
+        "cpu_seconds": round(sum(trial.seconds for trial in trials)),
+        "benchmarks": [one.to_json() for one in measured],
+        "short": short,
+    }
+    if options.write:
+        RESULTS.write_text(f"{json.dumps(results, indent=1, ensure_ascii=False)}\n", encoding="utf-8")
+        PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+    if options.json:
+        say(f"{json.dumps(results, indent=1, ensure_ascii=False)}\n")
+    else:
+        say(f"{table(results)}\n\n")
+        for line in short:
+            say(f"short: {line}\n")
+        mixed = [trial for trial in trials if not trial.twin and trial.strategy == PORTFOLIO]
+        say(
+            f"{len(cases)} benchmarks, found in {sum(one.found for one in measured)} of {len(mixed)} trials, "
+            f"{sum(one.explained for one in measured)} explained; twins passed {sum(one.twin for one in measured):,} "
+            f"schedules; {len(short)} short\n"
+        )
+    return 1 if short else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""`make quality` fails where anything falls short, and says what: on made-up measurements and made-up benchmarks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from lumenize_sim import UsageError
+from tests.quality.bench import Plan, main, tasks_of
+from tests.quality.cases import FOLDER, Case, cases_in
+from tests.quality.page import BEGIN, END, rendered
+from tests.quality.trials import STRATEGIES, Trial
+from tests.quality.verdict import Goals, Summary, shortfalls, summaries
+
+CASE = Case(
+    name="dummy", path=Path("dummy.py"), depth=2, object="A/a", key="n", events=("get", "put"), lines=(), rate=(1, 1000)
+)
+GOALS = Goals(cases=1, twin=100)
+
+
+def trials(**changes: Any) -> list[Trial]:
+    """Twenty of the default mix, all of them good but for ``changes``, and one of the twin."""
+    good = {"case": "dummy", "twin": False, "schedules": 30, "found": 30, "non_default": 2, "replays": 10}
+    mixed = [Trial(strategy="portfolio", seed=seed, **{**good, **changes}) for seed in range(20)]
+    return [*mixed, Trial(case="dummy", twin=True, strategy="portfolio", seed=0, schedules=100)]
+
+
+def judged(of: list[Trial], goals: Goals = GOALS) -> list[str]:
+    return shortfalls(summaries([CASE], of), goals)
+
+
+def test_nothing_falls_short_where_everything_is_good() -> None:
+    """The dummy that the other tests spoil."""
+    assert judged(trials()) == []
+
+
+@pytest.mark.parametrize(
+    "spoilt, said",
+    [
+        ({"found": 0}, "found in 0 of 20 trials"),
+        ({"non_default": 4}, "a shrunk tape has 4 choices, and the bug a depth of 2"),
+        ({"replays": 151}, "shrinking takes 151 replays in the median"),
+        ({"complaints": ("there is none",)}, "explained in 0 of 20 trials; for example, there is none"),
+        ({"trouble": "it does not come again"}, "a trial went wrong: it does not come again"),
+    ],
+)
+def test_a_bad_value_of_every_trial_falls_short(spoilt: dict[str, Any], said: str) -> None:
+    """Each goal has a value that misses it."""
+    assert any(said in line for line in judged(trials(**spoilt)))
+
+
+def test_one_miss_in_twenty_is_allowed_and_two_are_not() -> None:
+    """95 %."""
+    all_found = trials()
+    missed = [attrs.evolve(all_found[n], found=0) for n in range(2)]
+    assert judged([missed[0], *all_found[1:]]) == []
+    assert judged([*missed, *all_found[2:]]) == ["dummy: found in 18 of 20 trials of 5,000 schedules"]
+
+
+def test_one_long_tape_falls_short() -> None:
+    """Depth and one more is for all, not for most."""
+    of = trials()
+    of[3] = attrs.evolve(of[3], non_default=4)
+    assert judged(of) == ["dummy: a shrunk tape has 4 choices, and the bug a depth of 2"]
+
+
+def test_a_twin_that_fails_or_has_not_run_falls_short() -> None:
+    """A bug in the twin, or too few schedules to say that there is none."""
+    *mixed, twin = trials()
+    assert judged([*mixed, attrs.evolve(twin, found=7, message="lost")]) == ["dummy: the twin fails: lost"]
+    assert judged(mixed) == ["dummy: the twin has passed 0 of 100 schedules"]
+
+
+def test_a_mix_that_is_much_worse_than_one_strategy_falls_short() -> None:
+    """Ten times, in the median."""
+    for alone, said in ((3, []), (2, ["dummy: found after 30 schedules in the median, and by pos alone after 2"])):
+        pure = [Trial(case="dummy", twin=False, strategy="pos", seed=n, schedules=alone, found=alone) for n in range(5)]
+        assert judged([*trials(), *pure]) == said
+
+
+@pytest.mark.parametrize("failures, good", [(5, True), (50, True), (500, False)])
+def test_a_bug_that_a_random_walk_meets_too_often_falls_short(failures: int, good: bool) -> None:
+    """0.01 to 1 %, as measured where enough was; else as declared."""
+    walks = [
+        Trial(case="dummy", twin=False, strategy="random", seed=n, schedules=20, found=20) for n in range(failures)
+    ]
+    idle = [Trial(case="dummy", twin=False, strategy="random", seed=n, schedules=2000) for n in range(10)]
+    assert (judged([*trials(), *walks, *idle]) == []) is good
+    often = attrs.evolve(CASE, rate=(20, 1000))
+    said = shortfalls(summaries([often], trials()), GOALS)
+    assert said == ["dummy: a random walk fails in 20 of 1,000 schedules, not in 0.01% to 1%"]
+
+
+def test_one_benchmark_of_twelve_may_be_explained_wrongly() -> None:
+    """And two may not."""
+
+    def measured(wrong: int) -> list[Summary]:
+        [one] = summaries([CASE], trials())
+        return [attrs.evolve(one, explained=one.found if n >= wrong else 0) for n in range(12)]
+
+    goals = attrs.evolve(GOALS, cases=12)
+    assert shortfalls(measured(0), goals) == shortfalls(measured(1), goals) == []
+    assert len(shortfalls(measured(2), goals)) == 2
+    assert shortfalls(measured(0)[1:], goals) == ["there are 11 benchmarks, of 12"]
+
+
+# -- the command, on benchmarks of its own -----------------------------------------------------
+
+
+HARD = '''
+from lumenize_sim import DurableObject, Mesh, World, scenario
+
+DEPTH, RATE = 1, (1, 1000)
+RACING = {"object": "A/a", "key": "n", "events": ("get", "put"), "lines": ("class A",)}
+
+
+class A(DurableObject):
+    pass
+
+
+@scenario(Mesh(bindings={"A": A}))
+async def hard(world: World) -> None:
+    """There is no bug."""
+
+
+@scenario(Mesh(bindings={"A": A}))
+async def hard_fixed(world: World) -> None:
+    """And this has one."""
+    assert world.seed < 0, "always"
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "hard.py").write_text(HARD, encoding="utf-8")
+    shutil.copy(FOLDER / "counter.py", tmp_path / "counter.py")
+    return tmp_path
+
+
+Quality = Callable[..., int]
+
+
+@pytest.fixture
+def quality(folder: Path) -> Quality:
+    """The command in one process, on ``folder``, with very little of everything."""
+
+    def call(*arguments: str) -> int:
+        few = "--folder", str(folder), "--jobs", "1", "--seeds", "2", "--schedules", "150"
+        return main([*few, "--pure-seeds", "0", "--twin", "20", "--quick", *arguments])
+
+    return call
+
+
+def test_a_bug_that_cannot_be_found_and_a_twin_that_fails_fail_the_command(
+    quality: Quality, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code is 1; each shortfall has its line, and the last one counts them."""
+    assert quality("--only", "hard") == 1
+    *_, first, second, last = capsys.readouterr().out.splitlines()
+    assert first == "short: hard: found in 0 of 2 trials of 150 schedules"
+    assert second.startswith("short: hard: the twin fails: AssertionError: always")
+    assert last.endswith("found in 0 of 2 trials, 0 explained; twins passed 0 schedules; 2 short")
+
+
+def test_json_says_the_same_and_nothing_else(quality: Quality, capsys: pytest.CaptureFixture[str]) -> None:
+    """One document, with machine and versions."""
+    assert quality("--only", "counter", "--json") == 1
+    said = json.loads(capsys.readouterr().out)
+    [one] = said["benchmarks"]
+    assert (one["name"], one["found"], one["trials"], one["longest"]) == ("counter", 2, 2, 1)
+    assert said["short"] == ["counter: the twin has passed 20 of 2,000 schedules"]
+    assert {"processor", "cores", "python", "trio"} <= said["machine"].keys()
+
+
+def test_what_was_measured_is_not_measured_again(
+    quality: Quality, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless the sources have changed: then the file says nothing of them."""
+    journal = tmp_path / "journal.jsonl"
+    quality("--only", "counter", "--resume", str(journal))
+    first, lines = capsys.readouterr().out, journal.read_text(encoding="utf-8").splitlines()
+    quality("--only", "counter", "--resume", str(journal))
+    assert capsys.readouterr().out == first
+    assert len(journal.read_text(encoding="utf-8").splitlines()) == len(lines) == 3
+    (folder / "counter.py").write_text((folder / "counter.py").read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    quality("--only", "counter", "--resume", str(journal))
+    assert len(journal.read_text(encoding="utf-8").splitlines()) == 6
+
+
+def test_an_unknown_benchmark_is_a_wrong_argument(quality: Quality, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and the names that there are."""
+    assert quality("--only", "counters") == 2
+    assert "there is: counter, hard" in capsys.readouterr().err
+
+
+def test_a_file_that_declares_half_of_it_is_refused(tmp_path: Path) -> None:
+    """A depth without a racing pair."""
+    (tmp_path / "half.py").write_text("DEPTH = 1\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="declares DEPTH and no RACING or RATE"):
+        cases_in(tmp_path)
+
+
+def test_the_plan_has_every_seed_twin_and_strategy() -> None:
+    """And the last stretch of a twin is as long as what is left."""
+    tasks = tasks_of([CASE], Plan(seeds=3, pure_seeds=2, twin=2500), FOLDER)
+    assert [task.seed for task in tasks if not task.twin and task.strategy == "portfolio"] == [1, 2, 3]
+    assert [task.schedules for task in tasks if task.twin] == [1000, 1000, 500]
+    assert [task.strategy for task in tasks[6:]] == [*STRATEGIES, *STRATEGIES]
+    assert len({task.key for task in tasks}) == len(tasks)
+
+
+def test_a_page_keeps_what_is_written_by_hand(capsys: pytest.CaptureFixture[str], quality: Quality) -> None:
+    """Only what stands between the marks is made anew."""
+    quality("--only", "counter", "--json", "--pure-seeds", "1", "--pure-schedules", "30")
+    results = json.loads(capsys.readouterr().out)
+    page = rendered(f"before\n{BEGIN}old{END}\nafter\n", results)
+    assert page.startswith(f"before\n{BEGIN}\n\nMeasured on ")
+    assert page.endswith(f"{END}\nafter\n")
+    assert "| `counter` |" in page
+    assert "the twin has passed 20 of 2,000 schedules" in page
+    assert rendered(page, results) == page
