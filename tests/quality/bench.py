@@ -46,6 +46,7 @@ class Plan:
         seeds: of the default mix, for each bug.
         schedules: at most, for each of them.
         pure_seeds, pure_schedules: the same for each strategy alone.
+        strategies: which.
         twin: schedules of each twin.
     """
 
@@ -53,13 +54,15 @@ class Plan:
     schedules: int = 5_000
     pure_seeds: int = 8
     pure_schedules: int = 2_000
+    strategies: tuple[str, ...] = STRATEGIES
     twin: int = 100_000
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return attrs.asdict(self)
+        return {**attrs.asdict(self), "strategies": list(self.strategies)}
 
 
+_NUMBERS = [name for name in attrs.fields_dict(Plan) if name != "strategies"]
 QUICK = Plan(seeds=5, pure_seeds=0, twin=2_000)
 
 
@@ -79,7 +82,7 @@ def tasks_of(cases: Sequence[Case], plan: Plan, folder: Path) -> list[Task]:
         tasks += [
             Task(folder=str(folder), case=case.name, strategy=name, seed=seed, schedules=plan.pure_schedules)
             for case in cases
-            for name in STRATEGIES
+            for name in plan.strategies
         ]
     return tasks
 
@@ -189,14 +192,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", type=Path, metavar="FILE", help="keep what was measured there, and go on")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the benchmarks")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
-    for name in attrs.fields_dict(Plan):
+    parser.add_argument("--strategy", action="append", choices=STRATEGIES, help="only this one beside the default mix")
+    for name in _NUMBERS:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"instead of {getattr(Plan(), name):,}")
     return parser
 
 
 def _plan(options: argparse.Namespace) -> Plan:
-    given = {name: value for name in attrs.fields_dict(Plan) if (value := getattr(options, name)) is not None}
-    return attrs.evolve(QUICK if options.quick else Plan(), **given)
+    given = {name: value for name in _NUMBERS if (value := getattr(options, name)) is not None}
+    strategies = tuple(options.strategy or STRATEGIES)
+    return attrs.evolve(QUICK if options.quick else Plan(), strategies=strategies, **given)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

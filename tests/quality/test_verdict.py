@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import attrs
 import pytest
 
 from lumenize_sim import UsageError
-from tests.quality.bench import Plan, main, tasks_of
+from tests.quality.bench import Plan, Progress, main, tasks_of
 from tests.quality.cases import FOLDER, Case, cases_in
 from tests.quality.page import BEGIN, END, rendered
 from tests.quality.trials import STRATEGIES, Trial
@@ -213,6 +214,45 @@ def test_the_plan_has_every_seed_twin_and_strategy() -> None:
     assert [task.schedules for task in tasks if task.twin] == [1000, 1000, 500]
     assert [task.strategy for task in tasks[6:]] == [*STRATEGIES, *STRATEGIES]
     assert len({task.key for task in tasks}) == len(tasks)
+
+
+def test_only_the_strategies_asked_for_run_beside_the_mix() -> None:
+    """Each with as many seeds."""
+    tasks = tasks_of([CASE], Plan(seeds=1, pure_seeds=2, strategies=("random",), twin=0), FOLDER)
+    assert [task.strategy for task in tasks] == ["portfolio", "random", "random"]
+
+
+class Terminal(StringIO):
+    """Says that somebody is looking."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_told_to_a_terminal_and_to_nobody_else() -> None:
+    """One line that is written over, and gone at the end; what was known before does not count for the rate."""
+    terminal, file = Terminal(), StringIO()
+    for stream in (terminal, file):
+        progress = Progress(stream)
+        progress.begin(4, 1)
+        progress.step(trials()[0])
+        progress.end()
+    assert "2 of 4 trials, 1 found" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+    assert not file.getvalue()
+
+
+def test_ctrl_c_ends_it_with_a_word(
+    quality: Quality, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """130, and how to lose nothing the next time."""
+
+    def interrupted(_: object) -> Trial:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tests.quality.bench.run", interrupted)
+    assert quality("--only", "counter") == 130
+    assert "--resume FILE" in capsys.readouterr().err
 
 
 def test_a_page_keeps_what_is_written_by_hand(capsys: pytest.CaptureFixture[str], quality: Quality) -> None:
