@@ -56,6 +56,8 @@ class Commits:
     def turn_ended(self) -> bool:
         """Commit what the turn wrote, and send what came out of it.  False where that was the instance's end."""
         incarnation = self._incarnation
+        if incarnation.stale and not self._refusals_heard():
+            return False
         effects = incarnation.isolate.effects()
         if incarnation.store.dirty:
             self._commit(effects)
@@ -67,6 +69,18 @@ class Commits:
             asked, self._asked = self._asked, []
             for ask in asked:
                 ask()
+        return True
+
+    def _refusals_heard(self) -> bool:
+        """Whether the application knows of every access that was refused to it; if not, that is its end (LC-26).
+
+        What it tells others from now on would rest on a write that never happens (LC-12, OG-1).
+        """
+        incarnation = self._incarnation
+        for error in incarnation.store.refused:
+            if not error.heard:
+                incarnation.broken_by(error, "inaccessible")
+                return False
         return True
 
     def split(self) -> None:
@@ -92,7 +106,10 @@ class Commits:
         try:
             number = store.commit()
         except StorageError as error:
-            machine.reset(reset_error(str(error), overloaded=getattr(error, "overloaded", False)), kind="constraint")
+            overflow = getattr(error, "overloaded", False)
+            machine.reset(reset_error(str(error), overloaded=overflow), kind="constraint")
+            if overflow and machine.options.kv_overflow_resets_isolate:
+                host.isolate_gone(spared=True)
             return
         if number is None:
             self._leave_all(effects, before)

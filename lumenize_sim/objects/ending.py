@@ -80,6 +80,7 @@ ENDINGS: Final[dict[str, Ending]] = _table(
     Ending("lock-timeout", overloaded=True, counted=False, loses_flush=True),  # OG-5
     Ending("alarm-timeout", overloaded=True),  # AL-16
     Ending("event-timeout"),  # WS-17
+    Ending("inaccessible"),  # LC-26: it wrote where another instance has the storage, and did not look
     Ending("cpu-limit", message=CPU_LIMIT),  # LC-36
     Ending("memory-limit", message=MEMORY_LIMIT, overloaded=True),  # LC-37
     Ending("crash", counted=False),  # the process is gone

@@ -224,8 +224,11 @@ class ObjectHost(Protocol):
         """Why the object refuses the call that arrives (1 to 4, of `rpc_errors.OVERLOADS`); 0 where it does not."""
         ...
 
-    def isolate_gone(self) -> None:
-        """The isolate has used too much memory: every object in it will be reset (LC-37)."""
+    def isolate_gone(self, *, spared: bool = False) -> None:
+        """The isolate has used too much memory: every object in it will be reset (LC-37).
+
+        ``spared``: but this one, which has been already.
+        """
         ...
 
     def record(self, kind: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:

@@ -22,7 +22,7 @@ from lumenize_sim.objects.hop import Hop
 from lumenize_sim.objects.instance_timers import InstanceTimers
 from lumenize_sim.objects.isolate import PythonIsolate
 from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.rpc_errors import across, disconnected
+from lumenize_sim.objects.rpc_errors import Inaccessible, across, heard
 from lumenize_sim.objects.sections import Sections
 from lumenize_sim.objects.storage import INACCESSIBLE, AccessKind, StoreHooks
 from lumenize_sim.objects.strand import Owner, Strand, strand_var
@@ -367,6 +367,7 @@ class Incarnation:
         """Something that nobody awaits has ended; a failure is logged and changes nothing (LC-30)."""
         if type(result) is outcome.Error and not self.owner.dead:
             error = result.error
+            heard(error, False)
             self.machine.log("error", "unhandled", {"error": f"{type(error).__name__}: {error}"}, self)
 
     # -- the end -----------------------------------------------------------------------
@@ -375,7 +376,7 @@ class Incarnation:
         """Another instance has the storage from now on: this one goes on without, and can never commit (LC-12)."""
         self.stale = True
         self.commits.settle()
-        self.store.crash(error=disconnected(INACCESSIBLE))
+        self.store.crash(error=Inaccessible(INACCESSIBLE))
 
     def drop(self) -> list[Arrival]:
         """It is dead: call off what it waits for in time, let go what it holds.  Returns what was queued (IG-32)."""

@@ -161,6 +161,9 @@ class MachineOptions:
         kv_cache_stale_s: how long it keeps one that is not used (ST-31).
         kv_cache_shared: all such objects of a class share that memory, as those of one isolate do, so that one can
             drive out what another has read; off, since then the order of reads at one object depends on others.
+        kv_overflow_resets_isolate: an object that has filled the isolate's memory with writes that are not flushed
+            takes all objects of its isolate along, as with any memory (LC-37); else it alone is reset.  May be
+            explored.
         web_socket_close_reply: how the platform answers a peer's close frame on a hibernatable socket, where the flag
             ``web_socket_auto_reply_to_close`` is on (WS-16): ``"before"`` the handler and past the output gate,
             ``"gated"``: before it, through the gate, ``"after"`` its first turn, unless it has closed the socket
@@ -213,6 +216,7 @@ class MachineOptions:
     kv_cache_bytes: int = 16 * 1024 * 1024
     kv_cache_stale_s: float = 10.0
     kv_cache_shared: bool = False
+    kv_overflow_resets_isolate: bool | Explored = attrs.field(default=True, metadata=open_to(False))
     web_socket_close_reply: CloseReply | Explored = attrs.field(
         default=per_runtime("before", "never"), metadata=open_to("gated", "after"), validator=_known_reply
     )

@@ -18,6 +18,7 @@ import outcome
 import trio
 
 from lumenize_sim.errors import UsageError
+from lumenize_sim.objects.rpc_errors import heard
 from lumenize_sim.objects.strand import strand_var
 
 __all__ = ["Pending", "begin", "gather"]
@@ -53,6 +54,7 @@ class Pending(Generic[T]):
         """One that is settled with ``error`` already."""
         self = cls()
         self._outcome = outcome.Error(error)
+        heard(error, False)
         return self
 
     @property
@@ -65,6 +67,8 @@ class Pending(Generic[T]):
         if self._outcome is not None:
             return
         self._outcome = result
+        if type(result) is outcome.Error:
+            heard(result.error, False)
         callbacks, self._callbacks = self._callbacks, []
         if callbacks:
             strand = strand_var.get()
@@ -101,6 +105,7 @@ class Pending(Generic[T]):
         result = self._outcome
         assert result is not None
         if isinstance(result, outcome.Error):
+            heard(result.error)
             raise result.error
         value: T = result.value
         return value

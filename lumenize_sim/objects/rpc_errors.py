@@ -22,10 +22,12 @@ __all__ = [
     "DISCONNECTED",
     "OVERLOADS",
     "DurableObjectError",
+    "Inaccessible",
     "across",
     "disconnected",
     "fallen",
     "gone",
+    "heard",
     "overloaded",
     "reset_error",
 ]
@@ -58,6 +60,27 @@ class DurableObjectError(AppError):
 
     #: What the platform throws are plain errors, in both languages: `name` as code reads it, and that on the wire.
     name = wire_name = "Error"
+
+
+class Inaccessible(DurableObjectError):
+    """Storage was refused to an instance which another has replaced (LC-11).
+
+    Attributes:
+        heard: code of the application has seen it.  Where nobody has, the application takes for stored what is lost.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=True)
+        self.heard = True
+
+
+def heard(error: BaseException, by_somebody: bool = True) -> None:
+    """Somebody has seen ``error``, or, where not ``by_somebody``, it lies where nobody has to look."""
+    if isinstance(error, Inaccessible):
+        error.heard = by_somebody
+    elif isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            heard(one, by_somebody)
 
 
 def disconnected(message: str = DISCONNECTED) -> DurableObjectError:

@@ -39,19 +39,21 @@ def deploy(world: World, binding: str, cls: type | None, within_s: float) -> Non
     world.count_fault("deploy")
 
 
-def isolate_gone(world: World, machine: ObjectMachine) -> None:
-    """Every object that shares an isolate with ``machine`` is reset, by an event of its own.
+def isolate_gone(world: World, machine: ObjectMachine, *, spared: bool = False) -> None:
+    """Every object that shares an isolate with ``machine`` is reset, by an event of its own; not itself, if ``spared``.
 
     That event stands in the order of everybody: it touches several actors, and which of them are in
     memory then must not depend on an order that nothing records.
     """
     binding = machine.name.partition("/")[0]
     shared = world.options.isolates
+    if spared and shared == "object":
+        return
     nth = world.driver.next_call(f"{machine.name}!memory-limit")
 
     def fire() -> None:
         for other in world.machines if shared == "world" else world.machines_of(binding):
-            if shared != "object" or other is machine:
+            if not spared if other is machine else shared != "object":
                 other.end("memory-limit")
 
     world.kernel.post(Event(f"{machine.name}!memory-limit#{nth}", world.driver, fire, receiver=None))

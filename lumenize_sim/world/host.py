@@ -285,9 +285,9 @@ class ObjectHostOf:
             return reason
         return self.fault("overload", 5)
 
-    def isolate_gone(self) -> None:
+    def isolate_gone(self, *, spared: bool = False) -> None:
         """Every object in it will be reset."""
-        self.world.isolate_gone(self.machine)
+        self.world.isolate_gone(self.machine, spared=spared)
 
     def record(self, kind: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
         """One line of the trace."""

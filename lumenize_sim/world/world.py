@@ -452,9 +452,9 @@ class World:
         """All objects of a class that were ever addressed, in that order."""
         return [machine for (of, _), machine in self._machines.items() if of == binding]
 
-    def isolate_gone(self, machine: ObjectMachine) -> None:
-        """The isolate of ``machine`` has used too much memory (LC-37)."""
-        isolate_gone(self, machine)
+    def isolate_gone(self, machine: ObjectMachine, *, spared: bool = False) -> None:
+        """The isolate of ``machine`` has used too much memory (LC-37); see `lumenize_sim.world.deploy`."""
+        isolate_gone(self, machine, spared=spared)
 
     @property
     def machines(self) -> list[ObjectMachine]:

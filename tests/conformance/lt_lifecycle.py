@@ -45,6 +45,11 @@ class First(Logging):
         await self.ctx.storage.put("by", self.version)
         return self.version
 
+    async def write_unawaited(self, takes_s: float) -> str:
+        await self.f(takes_s)
+        self.ctx.storage.put("by", self.version)
+        return self.version
+
     async def put_and_fetch(self) -> None:
         await self.ctx.storage.put("a", 1)
         await self.ctx.fetch(f"{OUTSIDE}/x")
@@ -302,3 +307,33 @@ class FetchingWriter(Fetching, Writer):
 async def lt_35_fetch(world: World) -> Any:
     world.server(OUTSIDE, answer_late, latency_s=0)
     return await lt_35.drive(world)
+
+
+UNHEARD = f"Error: {INACCESSIBLE} [retryable]"
+
+
+@test(
+    "LT-87 unawaited",
+    "LC-11",
+    "LC-12",
+    "LC-26",
+    bindings=D,
+    allowed=[{"unawaited": UNHEARD, "stored": {}, "instances": 2}],
+    never={
+        "a write that never happened is acknowledged": lambda o: not str(o["unawaited"]).startswith("Error"),
+        "a stale instance has written": lambda o: o["stored"] != {},
+    },
+    options=EXACT,
+    title="the same where it does not look at what its write became",
+)
+async def lt_87_unawaited(world: World) -> Any:
+    view = world.object("D", "o")
+    writes = world.env.D.get_by_name("o").write_unawaited(5)
+    await world.advance(1)
+    view.relocate()
+    await world.env.D.get_by_name("o").which()
+    return {
+        "unawaited": await outcome_of(writes),
+        "stored": dict(view.storage.list()),
+        "instances": ISOLATE["constructed"],
+    }

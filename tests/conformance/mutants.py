@@ -515,9 +515,17 @@ MUTANTS: Final = (
         "a stale instance may write",
         ("LC-11", "LC-12"),
         "objects/incarnation.py",
-        "        self.store.crash(error=disconnected(INACCESSIBLE))\n",
+        "        self.store.crash(error=Inaccessible(INACCESSIBLE))\n",
         "        self.store.crash()\n        self.store.broken = None\n",
         (litmus("LT-87"),),
+    ),
+    Mutant(
+        "a stale instance answers although nobody looked at its write",
+        ("LC-11", "LC-26"),
+        "objects/commits.py",
+        "            if not error.heard:\n",
+        "            if not error:\n",
+        (litmus("LT-87 unawaited"),),
     ),
     Mutant(
         "pending work never prevents eviction",

@@ -243,6 +243,38 @@ def test_a_cache_that_overflows_resets_the_object(passes: Callable[..., Any]) ->
     passes(drive, D=Writer)
 
 
+@pytest.mark.parametrize(
+    "options, left",
+    [
+        (WorldOptions(), "o"),
+        (WorldOptions(isolates="world"), ""),
+        (WorldOptions(isolates="object"), "bo"),
+        (WorldOptions(objects=MachineOptions(kv_overflow_resets_isolate=False)), "bo"),
+    ],
+)
+def test_a_cache_that_overflows_takes_the_isolate_along(
+    passes: Callable[..., Any], options: WorldOptions, left: str
+) -> None:
+    """LC-37: exceeding the memory resets every object in the isolate; an option, since the cache may count apart."""
+
+    class Writer(Kept):
+        async def too_much(self) -> None:
+            for n in range(1100):
+                self.ctx.storage.put(f"k{n}", b"x" * 130_000)
+
+    async def drive(world: World) -> None:
+        views = {"b": world.object("D", "b"), "o": world.object("OTHER", "o")}
+        for binding, name in (("D", "b"), ("OTHER", "o")):
+            await getattr(world.env, binding).get_by_name(name).fill({"k": 1})
+        with pytest.raises(Exception, match="overflowing the storage cache"):
+            await world.env.D.get_by_name("a").too_much()
+        await world.settle()
+        assert "".join(name for name, view in views.items() if view.in_memory) == left
+        assert views["b"].storage.list() == {"k": 1}
+
+    passes(drive, options=options, D=Writer, OTHER=Kept)
+
+
 def test_turns_that_end_during_a_flush_share_the_next(passes: Callable[..., Any]) -> None:
     """OG-19, OG-21, OG-22: a flush takes everything that is dirty, and begins when the one before has ended."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -61,13 +62,41 @@ class Legacy(Counter):
     storage_backend = "kv"
 
 
-@pytest.mark.parametrize("cls", [Counter, Legacy])
+class Careless(DurableObject):
+    """Counts in memory, after a pause in which another instance may take its place, and looks at no write (LC-11)."""
+
+    pause_s = 0.02
+
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self.n = 0
+
+        async def load() -> None:
+            self.n = await ctx.storage.get("n", 0)
+
+        ctx.block_concurrency_while(load)
+
+    async def increment(self) -> int:
+        await trio.sleep(self.pause_s)
+        self.n += 1
+        self.ctx.storage.put({"n": self.n, f"at{self.n}": self.n})
+        self.env.HEARD.get_by_name("h").note(self.n)
+        return self.n
+
+
+class CarelessLegacy(Careless):
+    """The same on the legacy backend."""
+
+    storage_backend = "kv"
+
+
+@pytest.mark.parametrize("cls", [Counter, Legacy, Careless, CarelessLegacy])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=plans, gaps=st.lists(st.sampled_from([0.0, 0.02, 1.0]), min_size=CALLS, max_size=CALLS))
 def test_nothing_acknowledged_is_lost_and_nothing_lost_is_heard_of(
     passes: Callable[..., Any], cls: type, plan: dict[str, int], gaps: list[float]
 ) -> None:
-    """OG-10, OG-14, OG-15, OG-20."""
+    """OG-10, OG-14, OG-15, OG-20; LC-12 where two instances count at once."""
 
     async def drive(world: World) -> None:
         calls = []
@@ -89,6 +118,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_lost_is_heard_of(
         stored = view.storage.list()
         last = stored.get("n", 0)
         assert len(set(answered)) == len(answered)
+        assert len(set(heard)) == len(heard)
         assert max([0, *answered, *heard]) <= last
         assert stored == ({"n": last} if last else {}) | {f"at{n}": n for n in range(1, last + 1)}  # each turn whole
 

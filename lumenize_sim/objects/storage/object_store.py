@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from lumenize_sim.errors import SimulatorError
+from lumenize_sim.objects.rpc_errors import Inaccessible
 from lumenize_sim.objects.storage.durable import Durable
 from lumenize_sim.objects.storage.hooks import StoreHooks
 from lumenize_sim.objects.storage.limits import Limits
@@ -27,10 +28,11 @@ class ObjectStore(ABC):
         broken: what every call raises after a crash, a failed flush, or the end (OG-13).
         alarm_ms: the alarm time in this process, in epoch milliseconds (AL-1).
         flush_retries: how often a flush that has lost its connection is tried again (OG-11).
+        refused: what was raised where another instance has the storage (LC-11), each time afresh.
         armed: the alarm handler runs, and no alarm was set during it: ``get_alarm`` hides the time (AL-5).
     """
 
-    __slots__ = ("alarm_ms", "armed", "broken", "confirmed", "dirty", "durable", "hooks", "limits")
+    __slots__ = ("alarm_ms", "armed", "broken", "confirmed", "dirty", "durable", "hooks", "limits", "refused")
 
     flush_retries: ClassVar[int] = 0
 
@@ -49,6 +51,7 @@ class ObjectStore(ABC):
         self.dirty = False
         self.confirmed = False
         self.broken: BaseException | None = None
+        self.refused: tuple[Inaccessible, ...] = ()
         self.alarm_ms = durable.alarm_ms
         self.armed = False
 
@@ -120,8 +123,14 @@ class ObjectStore(ABC):
 
     def check(self) -> None:
         """Raises `broken`, if set."""
-        if self.broken is not None:
-            raise self.broken
+        broken = self.broken
+        if broken is None:
+            return
+        if isinstance(broken, Inaccessible):
+            # Not twice the same: whether each was heard is another question.
+            broken = Inaccessible(str(broken))
+            self.refused = (*self.refused, broken)
+        raise broken
 
     def mark(self, confirmed: bool) -> None:
         """A write of any kind begins (OG-23, OG-25)."""

@@ -138,8 +138,7 @@ class SqlCursor(Iterator[dict[str, Any]]):
         if row is not None:
             self._first = None
         else:
-            if self._store.broken is not None:
-                raise self._store.broken
+            self._store.check()
             try:
                 row = next(self._rows, None)
             except apsw.Error as error:

@@ -101,6 +101,7 @@ class StorageTransaction(TransactionOperations):
 
     def keep(self) -> None:
         """See `TransactionOperations.keep`; nothing has to be awaited."""
+        self._sqlite.check()  # another instance may have the storage by now: then this never happened (LC-12)
         if self._frame.state == "open":
             self._sqlite.keep(self._frame)
 
