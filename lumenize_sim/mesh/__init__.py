@@ -13,6 +13,7 @@ from lumenize_sim.mesh.context import CallContext, NodeIdentity, OriginAuth
 from lumenize_sim.mesh.continuation import (
     RESULT,
     Continuation,
+    Handler,
     OperationChain,
     continuation_from_chain,
     get_operation_chain,
@@ -38,6 +39,7 @@ __all__ = [
     "Continuation",
     "FetchExecutor",
     "FetchTimeoutError",
+    "Handler",
     "LmzApi",
     "LoginRequiredError",
     "LumenizeClient",

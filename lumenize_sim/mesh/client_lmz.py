@@ -7,13 +7,13 @@ other nodes do, under the context captured at the call (CL-43).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 import attrs
 
 from lumenize_sim.mesh.context import NodeIdentity, call_context_var
-from lumenize_sim.mesh.continuation import OperationChain
+from lumenize_sim.mesh.continuation import Continuation, Handler, OperationChain
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.lmz import LmzApi
 from lumenize_sim.objects.host import Host
@@ -79,7 +79,7 @@ class ClientLmz(LmzApi):
         self,
         binding: str,
         instance: str | None,
-        remote: Coroutine[Any, Any, T],
+        remote: Continuation[T],
         *,
         new_chain: bool = ...,
         state: Mapping[str, Any] | None = ...,
@@ -90,17 +90,17 @@ class ClientLmz(LmzApi):
         self,
         binding: str,
         instance: str | None,
-        remote: T,
+        remote: OperationChain,
         *,
         new_chain: bool = ...,
         state: Mapping[str, Any] | None = ...,
         on_sent: OnSent | None = ...,
-    ) -> Pending[T]: ...
+    ) -> Pending[Any]: ...
     def call_raw(
         self,
         binding: str,
         instance: str | None,
-        remote: Any,
+        remote: Continuation[Any] | OperationChain,
         *,
         new_chain: bool = False,
         state: Mapping[str, Any] | None = None,
@@ -121,8 +121,8 @@ class ClientLmz(LmzApi):
         self,
         binding: str,
         instance: str | None,
-        remote: Any,
-        handler: Any = None,
+        remote: Continuation[Any],
+        handler: Handler = None,
         *,
         new_chain: bool = False,
         state: Mapping[str, Any] | None = None,

@@ -9,7 +9,9 @@ operations, so continuations can be reused, shared and sent many times.
 from __future__ import annotations
 
 import inspect
-from typing import Any, NoReturn, TypeVar, cast, overload
+from collections.abc import Coroutine
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, cast, overload
 
 from lumenize_sim.errors import AppError
 from lumenize_sim.mesh.names import to_wire, wire_names
@@ -17,6 +19,7 @@ from lumenize_sim.mesh.names import to_wire, wire_names
 __all__ = [
     "RESULT",
     "Continuation",
+    "Handler",
     "OperationChain",
     "continuation_from_chain",
     "get_operation_chain",
@@ -25,6 +28,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: A list of ``{"type": "get", "key": …}`` and ``{"type": "apply", "args": […]}``, in this key order.
 OperationChain = list[dict[str, Any]]
@@ -33,8 +37,23 @@ NESTED = "__isNestedOperation"
 NESTED_CHAIN = "__operationChain"
 
 
-class Continuation:
-    """The recording proxy.  It has no public attributes of its own: all of them are recorded."""
+if TYPE_CHECKING:
+
+    class _Fits(Any, Generic[T_co]):  # type: ignore[misc]  # mypy --strict warns of it, and it is the point
+        """Fits a parameter of any type, so that calls nest: ``self.ctn(Counter).add(self.ctn(Counter).count())``."""
+
+else:
+
+    class _Fits:
+        __slots__ = ()
+        __class_getitem__ = classmethod(GenericAlias)
+
+
+class Continuation(_Fits[T_co]):
+    """The recording proxy.  It has no public attributes of its own: all of them are recorded.
+
+    To type checkers a ``Continuation[T]`` is a call whose result is a ``T``.
+    """
 
     __slots__ = ("__weakref__", "_chain", "_node", "_step")
 
@@ -50,7 +69,7 @@ class Continuation:
         _set_node(self, node)
         _set_step(self, step)
 
-    def __getattr__(self, name: str) -> Continuation:
+    def __getattr__(self, name: str) -> Continuation[Any]:
         if name[:1] == "_":
             raise AttributeError(f"{name!r} cannot be recorded: names with a leading underscore never travel")
         node = self._node
@@ -59,12 +78,12 @@ class Continuation:
         key = wire_names(node).to_wire.get(name) or to_wire(name)
         return Continuation([*self._chain, {"type": "get", "key": key}], node, name)
 
-    def __getitem__(self, key: Any) -> Continuation:
+    def __getitem__(self, key: Any) -> Continuation[Any]:
         if type(key) is not str and type(key) is not int:
             raise AppError(f"[{key!r}] cannot be recorded: an item key is a string or a whole number")
         return Continuation([*self._chain, {"type": "get", "key": key}])
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Continuation:
+    def __call__(self, *args: Any, **kwargs: Any) -> Continuation[Any]:
         if kwargs:
             args = self._bind(args, kwargs)
         recorded = list(args)
@@ -122,7 +141,7 @@ class Continuation:
         return f"<continuation {text}>"
 
 
-class _Result(Continuation):
+class _Result(Continuation[Any]):
     """The placeholder; anything but handing it on as an argument is a misunderstanding."""
 
     __slots__ = ()
@@ -133,15 +152,15 @@ class _Result(Continuation):
             f"self.ctn().on_done(RESULT). Take the result apart inside the handler"
         )
 
-    def __getattr__(self, name: str) -> Continuation:
+    def __getattr__(self, name: str) -> Continuation[Any]:
         if name[:1] == "_":
             raise AttributeError(f"{name!r} cannot be recorded: names with a leading underscore never travel")
         raise self._misused(f".{name}")
 
-    def __getitem__(self, key: Any) -> Continuation:
+    def __getitem__(self, key: Any) -> Continuation[Any]:
         raise self._misused(f"[{key!r}]")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Continuation:
+    def __call__(self, *args: Any, **kwargs: Any) -> Continuation[Any]:
         raise self._misused("(…)")
 
     def __repr__(self) -> str:
@@ -156,16 +175,21 @@ _set_step = Continuation.__dict__["_step"].__set__
 RESULT: Any = _Result([{"type": "get", "key": "$result"}])
 
 
+#: What type checkers take for a call of one's own handler, ``self.ctn().on_done(RESULT)``: a method that returns
+#: nothing, or an async one.  What another returned would go nowhere, and could be no call at all.
+Handler: TypeAlias = Coroutine[Any, Any, Any] | Continuation[Any] | None
+
+
 @overload
 def new_continuation(cls: None = None) -> Any: ...
 @overload
-def new_continuation(cls: type[T]) -> T: ...
+def new_continuation(cls: type[T]) -> type[T]: ...
 def new_continuation(cls: type | None = None) -> Any:
-    """An empty continuation; with a class, one that checkers take for an instance of it (OC-2)."""
+    """An empty continuation; with a class, one on which checkers find the methods of it (OC-2)."""
     return Continuation([], cls)
 
 
-def continuation_from_chain(chain: OperationChain) -> Any:
+def continuation_from_chain(chain: OperationChain) -> Continuation[Any]:
     """An existing chain as a continuation, so that it can be given to ``call`` (OC-6)."""
     if not isinstance(chain, list):
         raise AppError(f"{chain!r} is no operation chain: expected a list of operations")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType, FunctionType
-from typing import Any, Concatenate, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from lumenize_sim.errors import AppError
+from lumenize_sim.mesh.continuation import Continuation
 from lumenize_sim.mesh.names import set_wire_name, underlying
+from lumenize_sim.objects.pending import Pending
 
 __all__ = ["MeshMethod", "get_mesh_guard", "is_mesh_callable", "mesh", "mesh_fn"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-WithArguments = TypeVar("WithArguments", bound=Callable[Concatenate[Any, Any, ...], Any])
-N = TypeVar("N")
+P = ParamSpec("P")
+R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 CALLABLE = "__lmz_mesh_callable__"
 GUARD = "__lmz_mesh_guard__"
@@ -23,26 +26,44 @@ GUARD = "__lmz_mesh_guard__"
 _VARIABLE_POSITIONAL = 0x04  # CO_VARARGS
 
 
-class MeshMethod(Protocol[R_co]):
-    """For type checkers: what ``mesh(f)`` is where ``f`` takes the node alone.
+class _Marks:
+    """For type checkers: what marks a method, ``mesh()`` or ``mesh(guard)``."""
 
-    Such an ``f`` may be the decorated method or a guard; its type cannot tell, so
-    this is both: a method of no arguments, and a decorator.
+    if TYPE_CHECKING:
+
+        def __call__(self, method: Callable[Concatenate[Any, P], R], /) -> MeshMethod[P, R]: ...
+
+
+class MeshMethod(_Marks, Generic[P, R_co]):
+    """For type checkers: what ``mesh(f)`` is.  On a node it is the method, and on the class the call of it, recorded.
+
+    ``f`` may be a guard as well as the decorated method; the type of a function of the node alone cannot tell, so
+    that this also marks the method below it.
     """
 
-    @overload
-    def __get__(self, instance: None, owner: type[N], /) -> Callable[[N], R_co]: ...
-    @overload
-    def __get__(self, instance: N, owner: type[N] | None = None, /) -> Callable[[], R_co]: ...
-    def __call__(self, method: F, /) -> F: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(
+            self: MeshMethod[P, Coroutine[Any, Any, T]], instance: None, owner: type, /
+        ) -> Callable[P, Continuation[T]]: ...
+        @overload
+        def __get__(
+            self: MeshMethod[P, Pending[T]], instance: None, owner: type, /
+        ) -> Callable[P, Continuation[T]]: ...
+        @overload
+        def __get__(self, instance: None, owner: type, /) -> Callable[P, Continuation[R_co]]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None, /) -> Callable[P, R_co]: ...
+        def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
 
 
 @overload
-def mesh(method: WithArguments, /) -> WithArguments: ...
+def mesh(method_or_guard: Callable[Concatenate[Any, P], R], /) -> MeshMethod[P, R]: ...
 @overload
-def mesh(method_or_guard: Callable[[Any], R_co], /) -> MeshMethod[R_co]: ...
+def mesh(guard: None = None, /, *, name: str | None = None) -> _Marks: ...
 @overload
-def mesh(guard: Callable[[Any], object] | None = None, /, *, name: str | None = None) -> Callable[[F], F]: ...
+def mesh(guard: Callable[[Any], object], /, *, name: str) -> _Marks: ...
 def mesh(method_or_guard: Any = None, /, *, name: str | None = None) -> Any:
     """Allow remote calls of a method: ``@mesh``, ``@mesh()``, ``@mesh(guard)``, ``@mesh(name="getURL")``.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar, cast, overload
 
 import outcome
@@ -24,7 +24,7 @@ from lumenize_sim.mesh.context import (
     capture_context,
     outgoing_context,
 )
-from lumenize_sim.mesh.continuation import RESULT, OperationChain, get_operation_chain
+from lumenize_sim.mesh.continuation import RESULT, Continuation, Handler, OperationChain, get_operation_chain
 from lumenize_sim.mesh.delivery import Delivery
 from lumenize_sim.mesh.envelope import Envelope, Failure, Metadata
 from lumenize_sim.mesh.errors import MeshError
@@ -125,7 +125,7 @@ class LmzApi:
         self,
         binding: str,
         instance: str | None,
-        remote: Coroutine[Any, Any, T],
+        remote: Continuation[T],
         *,
         new_chain: bool = ...,
         state: Mapping[str, Any] | None = ...,
@@ -135,16 +135,16 @@ class LmzApi:
         self,
         binding: str,
         instance: str | None,
-        remote: T,
+        remote: OperationChain,
         *,
         new_chain: bool = ...,
         state: Mapping[str, Any] | None = ...,
-    ) -> Pending[T]: ...
+    ) -> Pending[Any]: ...
     def call_raw(
         self,
         binding: str,
         instance: str | None,
-        remote: Any,
+        remote: Continuation[Any] | OperationChain,
         *,
         new_chain: bool = False,
         state: Mapping[str, Any] | None = None,
@@ -178,8 +178,8 @@ class LmzApi:
         self,
         binding: str,
         instance: str | None,
-        remote: Any,
-        handler: Any = None,
+        remote: Continuation[Any],
+        handler: Handler = None,
         *,
         new_chain: bool = False,
         state: Mapping[str, Any] | None = None,

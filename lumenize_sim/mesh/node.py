@@ -45,12 +45,13 @@ class MeshNode:
     @overload
     def ctn(self) -> Self | HandlerView: ...
     @overload
-    def ctn(self, node: type[T]) -> T: ...
+    def ctn(self, node: type[T]) -> type[T]: ...
     def ctn(self, node: type | None = None) -> Any:
         """A fresh continuation (DO-7): for this node's own handlers, or a typed view of another node's class.
 
-        ``self.ctn(Counter).increment(1)`` looks to type checkers like the call itself; at run time it is a
-        continuation.
+        To type checkers the view is the class itself, whose `mesh` methods are recorded with their arguments and
+        the type of their result: ``self.ctn(Counter).increment(1)`` is a ``Continuation[int]``.  A method that is
+        not marked cannot be called remotely, and checkers say so.
         """
         return Continuation([], type(self) if node is None else node)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from lumenize_sim.clone import stringify
 from lumenize_sim.mesh.chain import is_awaitable
-from lumenize_sim.mesh.continuation import get_operation_chain
+from lumenize_sim.mesh.continuation import Handler, get_operation_chain
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.services.cron import next_occurrence
 from lumenize_sim.mesh.services.registry import NadisPlugin
@@ -44,7 +44,7 @@ class Alarms(NadisPlugin):
         self._renewed: dict[str, int] = {}  # how often each given id was scheduled
         self._sql(_CREATE)
 
-    def schedule(self, when: When, continuation: Any, *, id: str | None = None) -> Schedule:
+    def schedule(self, when: When, continuation: Handler, *, id: str | None = None) -> Schedule:
         """Run ``self.ctn().handler(…)`` later; it needs no ``@mesh`` and has no call context (AL-19).
 
         Args:

@@ -9,7 +9,13 @@ import attrs
 
 from lumenize_sim.clone import UNDEFINED
 from lumenize_sim.mesh.chain import replace_nested_operation_markers
-from lumenize_sim.mesh.continuation import OperationChain, continuation_from_chain, get_operation_chain
+from lumenize_sim.mesh.continuation import (
+    Continuation,
+    Handler,
+    OperationChain,
+    continuation_from_chain,
+    get_operation_chain,
+)
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.services.registry import NadisPlugin
 
@@ -64,11 +70,11 @@ class Broadcast(NadisPlugin):
     def __call__(
         self,
         targets: Sequence[Any],
-        remote: Any,
+        remote: Continuation[Any],
         *,
         branch: int = 6,
         direct_threshold: int = 100,
-        on_result: Any = None,
+        on_result: Handler = None,
     ) -> None:
         """Call ``remote`` at every target, without waiting.
 

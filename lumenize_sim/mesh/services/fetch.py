@@ -16,7 +16,7 @@ import attrs
 from lumenize_sim.clone import RequestSync, parse, register_error, stringify
 from lumenize_sim.errors import AppError
 from lumenize_sim.mesh.chain import is_awaitable, with_result
-from lumenize_sim.mesh.continuation import OperationChain, continuation_from_chain, get_operation_chain
+from lumenize_sim.mesh.continuation import Handler, OperationChain, continuation_from_chain, get_operation_chain
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.services.registry import NadisPlugin
 
@@ -69,7 +69,7 @@ class Fetch(NadisPlugin):
     def proxy(
         self,
         request: str | RequestSync,
-        continuation: Any,
+        continuation: Handler,
         *,
         timeout_ms: float = TIMEOUT_MS,
         executor_binding: str = FETCH_EXECUTOR_BINDING,
