@@ -14,7 +14,7 @@ from typing import Any
 from lumenize_sim import DurableObject, Mesh, RawSocket, Request, Response, WebSocketPair, World, scenario
 
 DEPTH = 2
-RATE = (1, 1_000)
+RATE = (5, 8_000)
 RACING = {
     "object": "GAME/chess",
     "key": "players",
