@@ -17,7 +17,7 @@ from rich.text import Text
 
 from lumenize_sim.explore import Progress
 
-__all__ = ["Printer", "apart_from_json", "progress_bar"]
+__all__ = ["Printer", "apart_from_json", "progress_bar", "speed"]
 
 #: Columns of tables and rules where there is no terminal.
 _PLAIN_WIDTH = 110
@@ -92,9 +92,21 @@ def apart_from_json(as_json: bool) -> Generator[None, None, None]:
         yield
 
 
+def speed(progress: Progress, given: int, wall_s: float) -> str:
+    """Rate and time left, of which ``given`` were done when the clock began; empty where nothing can be said yet."""
+    done = progress.done - given
+    if done <= 0 or wall_s <= 0:
+        return ""
+    left_s = round((progress.total - progress.done) * wall_s / done)
+    hours, minutes, seconds = left_s // 3600, left_s // 60 % 60, left_s % 60
+    left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    rate = done / wall_s
+    return f"{rate:,.0f}/s, {left} left" if rate >= 10 else f"{rate:.1f}/s, {left} left"
+
+
 @contextmanager
 def progress_bar(title: str, *, shown: bool = True) -> Generator[Callable[[Progress], None], None, None]:
-    """A bar on standard error with the rate; nothing where that is no terminal.
+    """A bar on standard error with the rate and the time left; nothing where that is no terminal.
 
     It draws only when told of progress, and takes time from `time.perf_counter`: a thread
     of its own would look at a clock that is virtual while a run is on.
@@ -119,18 +131,18 @@ def progress_bar(title: str, *, shown: bool = True) -> Generator[Callable[[Progr
     )
     began = clock()
     drawn = [0.0]
+    # What a journal brought along took no time.
+    given: list[int] = []
     task: TaskID = bars.add_task(title, total=None, rate="", found="")
 
     def tell(progress: Progress) -> None:
         now = clock()
+        if not given:
+            given.append(progress.done)
         if now - drawn[0] < 0.1:
             return
         drawn[0] = now
-        rate = (
-            f"{progress.done / max(now - began, 1e-9):,.0f}/s"
-            if progress.phase == "exploring" and progress.done
-            else ""
-        )
+        rate = speed(progress, given[0], now - began) if progress.phase == "exploring" else ""
         bars.update(
             task,
             description=f"{title}: {progress.phase}",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import attrs
 import click
 
+from lumenize_sim.cli.annotations import annotated
 from lumenize_sim.cli.arguments import (
     command_line,
     faults_option,
@@ -17,6 +20,7 @@ from lumenize_sim.cli.arguments import (
 )
 from lumenize_sim.cli.console import Printer, apart_from_json, progress_bar
 from lumenize_sim.cli.exits import Exit, interruptible
+from lumenize_sim.cli.junit import write_junit
 from lumenize_sim.cli.verdict import print_faults, print_racing_pair, print_tape
 from lumenize_sim.cli.words import Words
 from lumenize_sim.explore import Failure, Report, explore, load_scenario
@@ -43,6 +47,22 @@ __all__ = ["command", "print_coverage", "print_failure", "print_report"]
 )
 @save_option
 @click.option("--no-verify", is_flag=True, help="Do not re-run failures in a fresh process before reporting them.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that share the schedules.  What is found does not depend on how many there are.",
+)
+@click.option("--on", metavar="dask://HOST:PORT", help="A cluster that runs the schedules.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted exploration of the same was.")
+@click.option("--junit", metavar="FILE", help="Write the result as JUnit XML, too.")
+@click.option(
+    "--github/--no-github",
+    default=None,
+    help="Print annotations for GitHub Actions; by default where it runs there.",
+)
 @json_option
 def command(
     where: str,
@@ -54,6 +74,11 @@ def command(
     max_failures: int,
     save: str,
     no_verify: bool,
+    jobs: int,
+    on: str | None,
+    resume: bool,
+    junit: str | None,
+    github: bool | None,
     as_json: bool,
 ) -> int:
     """Run SCENARIO (path.py or path.py::name) under many schedules.
@@ -62,10 +87,11 @@ def command(
     re-run from it in a fresh process before it is reported.
     """
     printer = Printer()
+    on_github = os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github
     again = command_line(
         "explore", where, schedules=schedules, seed=seed, strategy=strategy, faults=faults, network=network
     )
-    with interruptible(again), apart_from_json(as_json):
+    with interruptible(f"{again} --resume"), apart_from_json(as_json):
         folder = folder_for_tapes(save)
         scenario = load_scenario(where)
         with progress_bar(scenario.name) as progress:
@@ -80,7 +106,16 @@ def command(
                 save=folder,
                 verify=not no_verify,
                 progress=progress,
+                jobs=jobs,
+                on=on,
+                journal=folder,
+                resume=resume,
             )
+    if junit is not None:
+        write_junit(report, junit)
+    if on_github:
+        for line in annotated(report):
+            click.echo(line, err=as_json)
     if as_json:
         printer.json(report.to_json())
     else:

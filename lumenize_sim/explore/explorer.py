@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
 
 from lumenize_sim.errors import AppError, UsageError
+from lumenize_sim.explore.assignment import Assignment
+from lumenize_sim.explore.crew import Crew, crew_of
 from lumenize_sim.explore.fresh import verify_fresh
+from lumenize_sim.explore.journal import Journal
 from lumenize_sim.explore.ledger import Ledger
 from lumenize_sim.explore.report import Failure, Progress, Report
 from lumenize_sim.explore.run import adjusted, apart, record, saved
 from lumenize_sim.explore.shard import Shard, signature_of
 from lumenize_sim.explore.shrink import BUDGET
 from lumenize_sim.explore.strategies import NAMES
-from lumenize_sim.explore.tally import Found
-from lumenize_sim.explore.unit import units_of
+from lumenize_sim.explore.sweep import sweep
+from lumenize_sim.explore.tally import Found, Tally
+from lumenize_sim.explore.unit import Unit, units_of
 from lumenize_sim.world.faults import Faults
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.scenario import Scenario
@@ -38,6 +43,10 @@ def explore(
     save: str | os.PathLike[str] | None = ".lumenize",
     verify: bool = True,
     progress: Callable[[Progress], None] | None = None,
+    jobs: int = 1,
+    on: Executor | str | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Report:
     """Run ``scenario`` under many schedules.
 
@@ -54,9 +63,14 @@ def explore(
         save: folder for tapes; ``None`` writes none, and then nothing is verified in a fresh process.
         verify: re-run in a fresh process.
         progress: told now and then.
+        jobs: processes that share the schedules; what is found does not depend on how many there are.
+        on: who runs them instead: any executor of `concurrent.futures`, or ``"dask://host:port"`` for a cluster, which
+            needs the extra ``dask``.
+        journal: file for finished schedules, or the folder for it; removed in the end.
+        resume: begin with what the journal has, if it is there.
 
     Raises:
-        UsageError: the scenario or an argument is wrong.
+        UsageError: the scenario or an argument is wrong; with several processes, the scenario is not in a file.
         AppError: a failure does not come again in the same order, because the app keeps state between runs.
         KeyboardInterrupt: Ctrl-C.
     """
@@ -64,36 +78,73 @@ def explore(
         raise UsageError(f"schedules={schedules}: explore at least 1")
     if strategy is not None and strategy not in NAMES:
         raise UsageError(f"strategy {strategy!r} is unknown; there is: {', '.join(NAMES)}")
+    if resume and journal is None:
+        raise UsageError("resume=True continues from a journal: say which, as in journal='.lumenize/sweep.journal'")
     scenario = adjusted(scenario, faults, options)
-    return apart(lambda: _Explorer(scenario, schedules, seed, strategy, max_failures, save, verify, progress).run())
+    assignment = Assignment.of(scenario, seed=seed, strategy=strategy, max_failures=max_failures)
+    crew = crew_of(jobs, on)
+    if crew is not None:
+        assignment.check_found_by_others(scenario)
+
+    def work() -> Report:
+        book = None if journal is None else Journal(_journal_in(journal, assignment), assignment, resume=resume)
+        exploration = _Exploration(scenario, assignment, schedules, save, verify, progress or (lambda _: None), book)
+        try:
+            report = exploration.run(crew)
+        except BaseException:
+            if book is not None:
+                book.close()
+            raise
+        if book is not None:
+            book.remove()
+        return report
+
+    return apart(work)
 
 
-class _Explorer:
+def _journal_in(journal: str | os.PathLike[str], assignment: Assignment) -> Path:
+    """The file itself."""
+    path = Path(journal)
+    return path / f"{assignment.name}-{assignment.key}.journal" if path.is_dir() else path
+
+
+class _Exploration:
     def __init__(
         self,
         scenario: Scenario,
+        assignment: Assignment,
         schedules: int,
-        seed: int,
-        strategy: str | None,
-        max_failures: int,
         save: str | os.PathLike[str] | None,
         verify: bool,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[Progress], None],
+        journal: Journal | None,
     ) -> None:
         self.scenario = scenario
+        self.assignment = assignment
         self.schedules = schedules
-        self.seed = seed
-        self.max_failures = max_failures
+        self.seed = assignment.seed
         self.save = save
         self.verify = verify
-        self.progress = progress or (lambda _: None)
-        self.shard = Shard(scenario, seed=seed, strategy=strategy, max_failures=max_failures)
-        self.ledger = Ledger(units_of(schedules), max_failures=max_failures)
+        self.progress = progress
+        self.journal = journal
+        self.units = units_of(schedules)
+        self.ledger = Ledger(self.units, max_failures=assignment.max_failures)
+        self.shard = Shard(scenario, seed=self.seed, strategy=assignment.strategy, max_failures=assignment.max_failures)
 
-    def run(self) -> Report:
+    def run(self, crew: Crew | None) -> Report:
         began = _wall()
-        while (unit := self.ledger.take()) is not None:
-            self.ledger.done(unit, self.shard.run(unit, self.ledger.corpus, self._tick))
+        known = {} if self.journal is None else self.journal.tallies
+        for unit in self.units:
+            if (unit.first, unit.count) in known:
+                self.ledger.done(unit, known[unit.first, unit.count])
+        self._tick("exploring", 0)
+        if crew is not None:
+            sweep(self.ledger, crew, self.assignment, note=self._note, tick=lambda: self._tick("exploring", 0))
+        else:
+            while (next_one := self.ledger.take()) is not None:
+                tally = self.shard.run(next_one, self.ledger.corpus, self._tick)
+                self._note(next_one, tally)
+                self.ledger.done(next_one, tally)
         counted = self.ledger.counted
         self._tick("exploring", 0)
         return Report(
@@ -106,6 +157,10 @@ class _Explorer:
             wall_s=_wall() - began,
             seed=self.seed,
         )
+
+    def _note(self, unit: Unit, tally: Tally) -> None:
+        if self.journal is not None:
+            self.journal.write(unit, tally)
 
     def _tick(self, phase: str, runs: int) -> None:
         failures = self.ledger.failures

@@ -121,6 +121,14 @@ class Ledger:
         self._away[unit.index] = unit
         return unit
 
+    def untake(self, unit: Unit) -> None:
+        """``unit`` was taken, and there was nobody to give it to."""
+        del self._away[unit.index]
+        if unit.index in self._losses:
+            self._suspects.insert(0, unit)
+        else:
+            self._open.append(unit)
+
     @property
     def _alone(self) -> bool:
         """Whether a suspect is under way."""
@@ -134,10 +142,10 @@ class Ledger:
         Raises:
             AppError, UsageError: the result of the next unit in order.
         """
-        self._away.pop(unit.index, None)
+        if self._away.pop(unit.index, None) is None:
+            self._suspects = [suspect for suspect in self._suspects if suspect.index != unit.index]
+            self._open = [other for other in self._open if other.index != unit.index]
         self._losses.pop(unit.index, None)
-        self._suspects = [suspect for suspect in self._suspects if suspect.index != unit.index]
-        self._open = [other for other in self._open if other.index != unit.index]
         if unit.index < self._next or unit.index in self._back:
             return
         self._back[unit.index] = result

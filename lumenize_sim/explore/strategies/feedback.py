@@ -13,7 +13,8 @@ No guarantee; it climbs where rare orders are made of rare orders.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lumenize_sim.explore.profile import kind_of
 from lumenize_sim.kernel.event import Event
@@ -66,6 +67,18 @@ class Corpus:
         other.runs = list(self.runs)
         other.pairs = dict(self.pairs)
         return other
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"runs": [list(run) for run in self.runs], "pairs": [[*pair, n] for pair, n in self.pairs.items()]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Corpus:
+        """The inverse of `to_json`."""
+        corpus = cls()
+        corpus.runs = [tuple(run) for run in data["runs"]]
+        corpus.pairs = {(receiver, before, after): n for receiver, before, after, n in data["pairs"]}
+        return corpus
 
     def draw(self, generator: random.Random) -> tuple[str, ...]:
         """One of the runs, younger ones more often; an empty one where there are none."""
