@@ -23,6 +23,9 @@ if (
 ):
     pytest_plugins.append(PLUGIN)
 
+# The output of commands is compared with what is printed at a desk.
+os.environ.pop("GITHUB_ACTIONS", None)
+
 # No deadline: what is slow is judged by benchmarks, and a loaded machine is not a failure.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True, database=None)

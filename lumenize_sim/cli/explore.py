@@ -55,7 +55,7 @@ __all__ = ["command", "print_coverage", "print_failure", "print_report"]
     show_default=True,
     help="Processes that share the schedules.  What is found does not depend on how many there are.",
 )
-@click.option("--on", metavar="dask://HOST:PORT", help="A cluster that runs the schedules.")
+@click.option("--on", metavar="dask://HOST:PORT", help="A Dask cluster that runs the schedules.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted exploration of the same was.")
 @click.option("--junit", metavar="FILE", help="Write the result as JUnit XML, too.")
 @click.option(
@@ -113,9 +113,6 @@ def command(
             )
     if junit is not None:
         write_junit(report, junit)
-    if on_github:
-        for line in annotated(report):
-            click.echo(line, err=as_json)
     if as_json:
         printer.json(report.to_json())
     else:
@@ -124,6 +121,9 @@ def command(
             printer.fact("seed", f"{report.seed}        again: {again}")
         else:
             printer.fact("again", again)
+    if on_github:
+        for line in annotated(report):
+            click.echo(line, err=as_json)
     return Exit.FAILED if report.failures else Exit.PASSED
 
 

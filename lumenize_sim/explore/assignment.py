@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -60,8 +61,9 @@ class Assignment:
             seed=seed,
             strategy=strategy,
             max_failures=max_failures,
-            options=scenario.options.to_json(),
-            faults=scenario.faults.to_json(),
+            # As they come back from JSON, where a tuple is a list.
+            options=json.loads(json.dumps(scenario.options.to_json())),
+            faults=json.loads(json.dumps(scenario.faults.to_json())),
             source=_source(scenario),
             package=_package(),
         )

@@ -60,7 +60,7 @@ class Hand:
     """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._assigned: Any = None
         self._dead = False
 
@@ -81,9 +81,11 @@ class Hand:
             self._end()
             raise HandLost("it was stopped")
         try:
-            process.stdin.write(task + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
+            # Past the buffer: what is left in one when the process dies cannot be got rid of quietly.
+            left = memoryview(task.encode() + b"\n")
+            while left:
+                left = left[os.write(process.stdin.fileno(), left) :]
+            answer = process.stdout.readline().decode()
         except (BrokenPipeError, ValueError):
             answer = ""
         if not answer.endswith("\n"):
@@ -104,10 +106,7 @@ class Hand:
             return 0
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
-            try:
-                pipe.close()
-            except OSError:
-                pass  # what is still in the buffer has no reader any more
+            pipe.close()
         try:
             return process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -120,7 +119,7 @@ class Hand:
         self._end()
 
 
-def _started() -> subprocess.Popen[str]:
+def _started() -> subprocess.Popen[bytes]:
     environment = dict(os.environ)
     # It must see the modules that this process sees, also from a checkout that is not installed.
     environment["PYTHONPATH"] = os.pathsep.join(
@@ -128,7 +127,7 @@ def _started() -> subprocess.Popen[str]:
     ).rstrip(os.pathsep)
     return subprocess.Popen(
         [sys.executable, "-c", "from lumenize_sim.explore.hand import main; main()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
         start_new_session=True,  # Ctrl-C is for whoever reads the answers
     )  # fmt: skip
 

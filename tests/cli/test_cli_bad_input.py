@@ -283,7 +283,7 @@ def process(*args: str) -> subprocess.Popen[str]:
         (("run", "apps.py::spinning", "--seed", "3"), "again: lumenize-sim run apps.py::spinning --seed 3\n"),
         (
             ("explore", "apps.py::spinning", "--schedules", "9"),
-            "again: lumenize-sim explore apps.py::spinning --schedules 9 --seed 0\n",
+            "again: lumenize-sim explore apps.py::spinning --schedules 9 --seed 0 --resume\n",
         ),
     ],
 )

@@ -103,14 +103,31 @@ def test_a_bar_shows_phase_count_rate_and_failures_on_a_terminal(monkeypatch: py
     clock = iter(float(n) for n in range(1000))
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     with progress_bar("name") as tell:
+        tell(Progress("exploring", 20, 100, 0))
         tell(Progress("exploring", 30, 100, 0))
         tell(Progress("shrinking", 2, 400, 1))
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.getvalue())
     assert "name: exploring" in text
     assert "30/100" in text
-    assert re.search(r"\d+/s", text)
+    assert re.search(r"[\d.]+/s, \d+:\d\d left", text)
     assert "name: shrinking" in text
     assert "1 failed" in text
+
+
+@pytest.mark.parametrize(
+    "done, given, wall_s, words",
+    [
+        (0, 0, 1.0, ""),
+        (64, 64, 9.0, ""),
+        (200, 0, 2.0, "100/s, 0:08 left"),
+        (200, 150, 10.0, "5.0/s, 2:40 left"),
+        (2, 0, 60.0, "0.0/s, 8:19:00 left"),
+        (1000, 0, 2.0, "500/s, 0:00 left"),
+    ],
+)
+def test_rate_and_time_left_leave_out_what_was_done_before(done: int, given: int, wall_s: float, words: str) -> None:
+    """What a journal brought along took no time."""
+    assert console.speed(Progress("exploring", done, 1000, 0), given, wall_s) == words
 
 
 def test_a_bar_draws_no_more_than_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
