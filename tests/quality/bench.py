@@ -28,6 +28,7 @@ import attrs
 from lumenize_sim import UsageError
 from tests.quality.cases import FOLDER, Case, cases_in
 from tests.quality.page import PAGE, RESULTS, machine, rendered, table
+from tests.quality.survival import survivals
 from tests.quality.trials import PORTFOLIO, STRATEGIES, Task, Trial, run
 from tests.quality.verdict import Goals, shortfalls, summaries
 
@@ -224,17 +225,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         tasks = tasks_of(cases, plan, folder)
         trials = trials_of(tasks, options.jobs, Journal(options.resume, digest), Progress(sys.stderr))
+        survived = [one for case in cases for one in survivals(case)]
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; with --resume FILE what was measured would have been kept\n")
         return 130
     measured = summaries(cases, trials)
-    short = shortfalls(measured, goals)
+    short = shortfalls(measured, survived, goals)
     results: dict[str, Any] = {
         "plan": plan.to_json(),
         "machine": machine(),
         "sources": digest,
         "cpu_seconds": round(sum(trial.seconds for trial in trials)),
         "benchmarks": [one.to_json() for one in measured],
+        "survival": [one.to_json() for one in survived],
         "short": short,
     }
     if options.write:
@@ -250,7 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(
             f"{len(cases)} benchmarks, found in {sum(one.found for one in measured)} of {len(mixed)} trials, "
             f"{sum(one.explained for one in measured)} explained; twins passed {sum(one.twin for one in measured):,} "
-            f"schedules; {len(short)} short\n"
+            f"schedules; {sum(one.survived for one in survived)} of {len(survived)} tapes survived an edit; "
+            f"{len(short)} short\n"
         )
     return 1 if short else 0
 

@@ -49,6 +49,11 @@ def _generated(results: Mapping[str, Any]) -> str:
             f"{plan['pure_seeds']} seeds, {plan['pure_schedules']:,} schedules at most (a dash: most found nothing)."
         )
         parts.append(_pure(results))
+    if results["survival"]:
+        parts += [
+            "The shortest tape of each, after an edit of the source that has nothing to do with the bug:",
+            _kept(results),
+        ]
     if results["short"]:
         parts += ["Short of the goals:", "\n".join(f"- {_cell(line)}" for line in results["short"])]
     else:
@@ -106,6 +111,16 @@ def _pure(results: Mapping[str, Any]) -> str:
         marked = [f"**{cell}**" if name == best else cell for name, cell in zip(names, cells, strict=True)]
         lines.append(f"| `{one['name']}` | {_number(one['median'])} | {' | '.join(marked)} |")
     return "\n".join(lines)
+
+
+def _kept(results: Mapping[str, Any]) -> str:
+    edits = list(dict.fromkeys(one["edit"] for one in results["survival"]))
+    kept = {(one["case"], one["edit"]): one["survived"] for one in results["survival"]}
+    lines = [f"| benchmark | {' | '.join(edits)} |", f"| --- |{' --- |' * len(edits)}"]
+    for name in dict.fromkeys(one["case"] for one in results["survival"]):
+        lines.append(f"| `{name}` | {' | '.join('yes' if kept[name, edit] else '**no**' for edit in edits)} |")
+    counts = [f"{sum(kept[key] for key in kept if key[1] == edit)}" for edit in edits]
+    return "\n".join([*lines, f"| of {len(lines) - 2} | {' | '.join(counts)} |"])
 
 
 def _number(value: int | None) -> str:

@@ -16,6 +16,7 @@ from lumenize_sim import UsageError
 from tests.quality.bench import Plan, Progress, main, tasks_of
 from tests.quality.cases import FOLDER, Case, cases_in
 from tests.quality.page import BEGIN, END, rendered
+from tests.quality.survival import Survival
 from tests.quality.trials import STRATEGIES, Trial
 from tests.quality.verdict import Goals, Summary, shortfalls, summaries
 
@@ -33,7 +34,7 @@ def trials(**changes: Any) -> list[Trial]:
 
 
 def judged(of: list[Trial], goals: Goals = GOALS) -> list[str]:
-    return shortfalls(summaries([CASE], of), goals)
+    return shortfalls(summaries([CASE], of), (), goals)
 
 
 def test_nothing_falls_short_where_everything_is_good() -> None:
@@ -94,7 +95,7 @@ def test_a_bug_that_a_random_walk_meets_too_often_falls_short(failures: int, goo
     idle = [Trial(case="dummy", twin=False, strategy="random", seed=n, schedules=2000) for n in range(10)]
     assert (judged([*trials(), *walks, *idle]) == []) is good
     often = attrs.evolve(CASE, rate=(20, 1000))
-    said = shortfalls(summaries([often], trials()), GOALS)
+    said = shortfalls(summaries([often], trials()), (), GOALS)
     assert said == ["dummy: a random walk fails in 20 of 1,000 schedules, not in 0.01% to 1%"]
 
 
@@ -106,9 +107,17 @@ def test_one_benchmark_of_twelve_may_be_explained_wrongly() -> None:
         return [attrs.evolve(one, explained=one.found if n >= wrong else 0) for n in range(12)]
 
     goals = attrs.evolve(GOALS, cases=12)
-    assert shortfalls(measured(0), goals) == shortfalls(measured(1), goals) == []
-    assert len(shortfalls(measured(2), goals)) == 2
-    assert shortfalls(measured(0)[1:], goals) == ["there are 11 benchmarks, of 12"]
+    assert shortfalls(measured(0), (), goals) == shortfalls(measured(1), (), goals) == []
+    assert len(shortfalls(measured(2), (), goals)) == 2
+    assert shortfalls(measured(0)[1:], (), goals) == ["there are 11 benchmarks, of 12"]
+
+
+def test_tapes_that_do_not_survive_edits_fall_short() -> None:
+    """Four of five must."""
+    edits = [Survival(case="dummy", edit=str(n), survived=n >= 2) for n in range(10)]
+    assert shortfalls(summaries([CASE], trials()), edits, GOALS) == []
+    edits[5] = Survival(case="dummy", edit="5", survived=False)
+    assert shortfalls(summaries([CASE], trials()), edits, GOALS) == ["7 of 10 tapes survive an edit; the goal is 80%"]
 
 
 # -- the command, on benchmarks of its own -----------------------------------------------------
@@ -166,7 +175,9 @@ def test_a_bug_that_cannot_be_found_and_a_twin_that_fails_fail_the_command(
     *_, first, second, last = capsys.readouterr().out.splitlines()
     assert first == "short: hard: found in 0 of 2 trials of 150 schedules"
     assert second.startswith("short: hard: the twin fails: AssertionError: always")
-    assert last.endswith("found in 0 of 2 trials, 0 explained; twins passed 0 schedules; 2 short")
+    assert last.endswith(
+        "found in 0 of 2 trials, 0 explained; twins passed 0 schedules; 0 of 0 tapes survived an edit; 2 short"
+    )
 
 
 def test_json_says_the_same_and_nothing_else(quality: Quality, capsys: pytest.CaptureFixture[str]) -> None:

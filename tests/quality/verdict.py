@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from tests.quality.cases import Case
+from tests.quality.survival import Survival
 from tests.quality.trials import PORTFOLIO, Trial
 
 __all__ = ["Goals", "Summary", "shortfalls", "summaries"]
@@ -25,6 +26,7 @@ class Goals:
         spare: choices that a shrunk tape may have beyond the depth of its bug.
         replays: that shrinking takes, in the median.
         unexplained: benchmarks of twelve whose explanation may be wrong.
+        survival: of tapes that still lead to their bug after an edit.
         ratio: of the median of the default mix to that of the best pure strategy.
         rate: between which a random walk fails, failures per schedule.
         twin: schedules that each twin passes.
@@ -36,6 +38,7 @@ class Goals:
     spare: int = 1
     replays: int = 150
     unexplained: int = 1
+    survival: float = 0.8
     ratio: float = 10.0
     rate: tuple[float, float] = (0.0001, 0.01)
     twin: int = 100_000
@@ -136,7 +139,7 @@ def _summary(case: Case, trials: Sequence[Trial]) -> Summary:
     )
 
 
-def shortfalls(measured: Sequence[Summary], goals: Goals) -> list[str]:
+def shortfalls(measured: Sequence[Summary], survived: Sequence[Survival], goals: Goals) -> list[str]:
     """What is not good enough, a line each."""
     short: list[str] = []
     if len(measured) < goals.cases:
@@ -146,6 +149,9 @@ def shortfalls(measured: Sequence[Summary], goals: Goals) -> list[str]:
     replays = [n for one in measured for n in one.replays]
     if replays and median(replays) > goals.replays:
         short.append(f"shrinking takes {median(replays):g} replays in the median; the goal is {goals.replays}")
+    kept = sum(one.survived for one in survived)
+    if kept < goals.survival * len(survived):
+        short.append(f"{kept} of {len(survived)} tapes survive an edit; the goal is {goals.survival:.0%}")
     unclear = [one for one in measured if one.explained < goals.share * one.found]
     if len(unclear) > goals.unexplained * len(measured) // 12:
         for one in unclear:
