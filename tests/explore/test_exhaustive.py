@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,77 +9,24 @@ import attrs
 import pytest
 
 from lumenize_sim import Faults, Network, Scenario, UsageError, World, WorldOptions, replay, scenario
-from lumenize_sim.explore.exhaustive import Enumeration, enumerate_behaviours
-from lumenize_sim.explore.loading import load_module, load_scenario
+from lumenize_sim.explore.exhaustive import enumerate_behaviours
+from lumenize_sim.explore.loading import load_scenario
 from lumenize_sim.explore.run import canonical, census, record, roam
-from lumenize_sim.kernel.chooser import FreeChooser
-from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.guide import orders_of
 from lumenize_sim.world.randomness import generator
-from lumenize_sim.world.run import Outcome, run_scenario
+from lumenize_sim.world.run import Outcome
+from tests.explore.brute_force import compared, generated
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-generated: Any = load_module(HERE / "data" / "generated_programs.py")
-
-
-class Picks:
-    """Follows a list of picks, then takes the first; notes how many there were to choose among."""
-
-    def __init__(self, picks: Sequence[int]) -> None:
-        self.picks = list(picks)
-        self.bounds: list[int] = []
-
-    def created(self, event: Event) -> None:
-        """Nothing to prepare."""
-
-    def pick(self, enabled: Sequence[Event], time_step: bool) -> int:
-        nth = len(self.bounds)
-        self.bounds.append(len(enabled) + time_step)
-        if nth == len(self.picks):
-            self.picks.append(0)
-        return self.picks[nth]
-
-
-def brute_force(chosen: Scenario, limit: int) -> tuple[dict[tuple[str, str], list[int]], int] | None:
-    """Digest and outcome of every raw schedule, with one that leads there; ``None`` if they are more than ``limit``."""
-    found: dict[tuple[str, str], list[int]] = {}
-    picks: list[int] = []
-    for runs in range(1, limit + 1):
-        strategy = Picks(picks)
-        outcome = run_scenario(chosen, FreeChooser(strategy), trace=True)
-        assert outcome.trace is not None
-        picks = strategy.picks[: len(strategy.bounds)]
-        found.setdefault((outcome.trace.digest, outcome.kind), list(picks))
-        while picks and picks[-1] + 1 >= strategy.bounds[len(picks) - 1]:
-            picks.pop()
-        if not picks:
-            return found, runs
-        picks[-1] += 1
-    return None
-
-
-def behaviours(enumeration: Enumeration) -> dict[tuple[str, str], Outcome]:
-    return {(b.digest, b.outcome.kind): b.outcome for b in enumeration.behaviours}
+ROOT = Path(__file__).parents[2]
 
 
 def compare(program: Any, limit: int) -> int | None:
     """Behaviours of a program, found in both ways; ``None`` where it is too large for brute force."""
-    chosen = generated.scenario_of(program)
-    raw = brute_force(chosen, limit)
-    if raw is None:
+    found = compared(generated.scenario_of(program), limit)
+    if found is None:
         return None
-    enumeration = enumerate_behaviours(chosen, limit=20 * limit)
-    assert enumeration.complete
-    found = behaviours(enumeration)
-    missing = {key: picks for key, picks in raw[0].items() if key not in found}
-    assert not missing, f"{program}: not found by tapes: {missing}"
-    invented = [outcome.log for key, outcome in found.items() if key not in raw[0]]
-    assert not invented, f"{program}: no raw schedule does: {invented}"
-    for behaviour in enumeration.behaviours:
-        run = record(chosen, behaviour.choices, seed=0)
-        assert (run.digest, run.outcome.kind) == (behaviour.digest, behaviour.outcome.kind)
-    return len(found)
+    assert not found.wrong, f"{program}: {found.wrong}"
+    return found.behaviours
 
 
 def sweep(seeds: range, limit: int, *, late: bool = False) -> list[int]:

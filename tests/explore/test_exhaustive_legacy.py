@@ -6,7 +6,7 @@ import pytest
 
 from lumenize_sim import DurableObject, Mesh, Scenario, World, gather, scenario
 from lumenize_sim.explore.exhaustive import enumerate_behaviours
-from tests.explore.test_exhaustive import behaviours, brute_force
+from tests.explore.brute_force import behaviours, brute_force
 
 
 class Kept(DurableObject):
@@ -52,5 +52,5 @@ def test_tapes_find_every_behaviour(name: str) -> None:
     assert raw is not None
     enumeration = enumerate_behaviours(chosen, limit=80_000)
     assert enumeration.complete
-    assert behaviours(enumeration).keys() == raw[0].keys()
-    assert len(raw[0]) > 1
+    assert behaviours(enumeration).keys() == raw.found.keys()
+    assert len(raw.found) > 1

@@ -10,7 +10,7 @@ from lumenize_sim import DurableObject, LumenizeWorker, Mesh, World, scenario
 from lumenize_sim.explore.exhaustive import enumerate_behaviours
 from lumenize_sim.objects import Request, Response, WebSocketPair
 from lumenize_sim.testing import Browser
-from tests.explore.test_exhaustive import behaviours, brute_force
+from tests.explore.brute_force import behaviours, brute_force
 
 UPGRADE = {"Upgrade": "websocket"}
 
@@ -111,4 +111,4 @@ def test_tapes_find_every_behaviour_of_a_program_with_sockets(drive: Any) -> Non
     assert raw is not None, "too large for brute force"
     enumeration = enumerate_behaviours(chosen, limit=200_000)
     assert enumeration.complete
-    assert sorted(raw[0]) == sorted(behaviours(enumeration))
+    assert sorted(raw.found) == sorted(behaviours(enumeration))
