@@ -186,7 +186,7 @@ def test_json_says_the_same_and_nothing_else(quality: Quality, capsys: pytest.Ca
     said = json.loads(capsys.readouterr().out)
     [one] = said["benchmarks"]
     assert (one["name"], one["found"], one["trials"], one["longest"]) == ("counter", 2, 2, 1)
-    assert said["short"] == ["counter: the twin has passed 20 of 2,000 schedules"]
+    assert "counter: the twin has passed 20 of 2,000 schedules" in said["short"]
     assert {"processor", "cores", "python", "trio"} <= said["machine"].keys()
 
 
