@@ -55,8 +55,9 @@ class Counted:
         self.behaviours.update(dict.fromkeys(tally.behaviours))
         added(self.faults, tally.faults)
         added(self.marks, tally.marks)
-        for log in tally.novel:
-            self.corpus.take(log)
+        for run in tally.novel:
+            self.corpus.take(run)
+        self.corpus.meet(tally.boundaries)
         for found in tally.found:
             if len(self.found) < at_most and all(found.signature != known.signature for known in self.found):
                 self.found.append(found)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 
+from lumenize_sim.explore.sighting import Sighting
 from lumenize_sim.kernel.chooser import GuidedChooser
 from lumenize_sim.kernel.event import Event
 
@@ -33,11 +35,15 @@ class Profile:
         labels: of the events that happened, in order.
         receivers: where each arrived, ``None`` for the driver's.
         causes: during which earlier event each was made, as a position; -1 for those made before the first.
+        run: the same with what was made and did not happen.
+        seed: of the exploration, for what is shuffled once in it.
     """
 
     labels: tuple[str, ...] = ()
     receivers: tuple[str | None, ...] = ()
     causes: tuple[int, ...] = ()
+    run: Sighting = attrs.field(factory=Sighting)
+    seed: int = 0
 
     @property
     def events(self) -> int:
@@ -96,21 +102,22 @@ class Noting(GuidedChooser):
         super().__init__()
         self.made: dict[str, Event] = {}
         self.parents: dict[str, str] = {}
+        self._links: dict[str, str] = {}
+        self._on: dict[Any, str] = {}
 
     def created(self, event: Event) -> None:
         """During the latest event that was picked."""
         self.made[event.label] = event
+        if event.link is not None:
+            if event.link in self._on:
+                self._links[event.label] = self._on[event.link]
+            self._on[event.link] = event.label
         if self.log:
             self.parents[event.label] = self.log[-1][1]
 
-    def profile(self) -> Profile:
+    def profile(self, seed: int = 0) -> Profile:
         """What was noted."""
-        places = {label: n for n, (_, label) in enumerate(self.log)}
-        labels = tuple(label for _, label in self.log)
-        causes = tuple(places.get(self.parents.get(label, ""), -1) for label in labels)
-        # Labels that came twice would make a cause that is no earlier event.
-        return Profile(
-            labels,
-            tuple(receiver for receiver, _ in self.log),
-            tuple(cause if cause < n else -1 for n, cause in enumerate(causes)),
-        )
+        made = {label: event.receiver for label, event in self.made.items()}
+        run = Sighting.of(self.log, made, self.parents, self._links)
+        many = run.happened
+        return Profile(run.labels[:many], run.receivers[:many], run.causes[:many], run, seed)

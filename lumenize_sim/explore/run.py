@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import attrs
 import trio
@@ -18,7 +18,8 @@ from lumenize_sim.errors import SimulatorError, UsageError
 from lumenize_sim.explore.explain import explain
 from lumenize_sim.explore.loading import load_scenario, shown_path
 from lumenize_sim.explore.profile import EMPTY, Noting, Profile
-from lumenize_sim.explore.strategies import NAMES, PORTFOLIO, Corpus, make_strategy
+from lumenize_sim.explore.sighting import Noted, Sighting
+from lumenize_sim.explore.strategies import NAMES, Corpus, make_strategy, strategy_of, turn_of
 from lumenize_sim.explore.strategies.timed import Timed
 from lumenize_sim.kernel.choice import Choice, key_of
 from lumenize_sim.kernel.chooser import EVERYTHING, Diverged, FollowingChooser, FreeChooser, Guide, GuidedChooser
@@ -36,6 +37,9 @@ from lumenize_sim.world.scenario import Scenario
 __all__ = ["Run", "census", "guided", "replay", "roam", "simulate"]
 
 T = TypeVar("T")
+#: Boundaries are counted in the first runs, and then in one of so many: counting takes some time, and little is new.
+_COUNTED = 64
+_COUNTED_ONE_IN = 4
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -143,6 +147,22 @@ def apart(work: Callable[[], T]) -> T:
 # -- the three ways of running ------------------------------------------------------
 
 
+class Roamed(NamedTuple):
+    """A run in which a strategy roamed.
+
+    Attributes:
+        outcome: how it went.
+        plan: with the faults that happened and the boundaries that were met.
+        tasks: orders of tasks, by label.
+        seen: what was made and what happened, for a corpus; where there is one.
+    """
+
+    outcome: Outcome
+    plan: FaultPlan
+    tasks: dict[str, int]
+    seen: Sighting | None = None
+
+
 def roam(
     scenario: Scenario,
     strategy: str,
@@ -152,33 +172,49 @@ def roam(
     planned: Mapping[str, int] | None = None,
     profile: Profile = EMPTY,
     corpus: Corpus | None = None,
+    turn: int | None = None,
     trace: bool = False,
     after: Sequence[Choice] = (),
-) -> tuple[Outcome, FaultPlan, dict[str, int]]:
+) -> Roamed:
     """Run once, letting a strategy roam, at first where given ``after`` these choices.
 
-    Returns the outcome, the fired faults, and the order of tasks by label.
+    Planned faults slide to the next
+    boundary where they are possible, except after given choices, which mean what they say.
+
+    Args:
+        schedule: its number, from which everything is drawn together with the seed.
+        turn: the number among the runs of this strategy; by default as in the mix.
+        planned: what shall go wrong, by label.
+        profile: of the world without surprises.
+        corpus: of earlier runs; it is not told of this one.
     """
+    turn = turn_of(schedule) if turn is None else turn
     draw = generator(seed, "schedule", str(schedule))
     plan = FaultPlan(
         {**(planned or {}), **fired(tuple(after))},
+        census=bool(scenario.faults) and (schedule < _COUNTED or not schedule % _COUNTED_ONE_IN),
+        slide=not after,
         roam=None
         if strategy == "fifo"
         else lambda label, bound: generator(seed, "drawn", str(schedule), label).randrange(bound),
     )
+    noted: Noted | None = None
+    chooser: Any
     if after:
         guide = TapeGuide(tuple(after), strict=False)
-        chooser: Any = (
+        chooser = (
             GuidedChooser(guide)
             if strategy == "fifo"
-            else FollowingChooser(guide, make_strategy(strategy, draw, profile=profile, nth=schedule, corpus=corpus))
+            else FollowingChooser(guide, make_strategy(strategy, draw, profile=profile, turn=turn, corpus=corpus))
         )
     elif scenario.options.network.model == "timed":
         chooser = FreeChooser(Timed(draw, scenario.options.network))
     elif strategy == "fifo":
         chooser = GuidedChooser()
     else:
-        chooser = FreeChooser(make_strategy(strategy, draw, profile=profile, nth=schedule, corpus=corpus))
+        made = make_strategy(strategy, draw, profile=profile, turn=turn, corpus=corpus)
+        noted = None if corpus is None else Noted(made)
+        chooser = FreeChooser(noted or made)
     tasks: dict[str, int] = {}
     outcome = run_scenario(
         scenario,
@@ -188,7 +224,7 @@ def roam(
         trace=trace,
         task_choice=_roaming_tasks(scenario, generator(seed, "tasks", str(schedule)), tasks),
     )
-    return outcome, plan, tasks
+    return Roamed(outcome, plan, tasks, None if noted is None else noted.sighting(outcome.log))
 
 
 def _roaming_tasks(scenario: Scenario, draw: random.Random, picked: dict[str, int]) -> Callable[[str, int], int] | None:
@@ -249,13 +285,20 @@ def census(scenario: Scenario, *, seed: int) -> tuple[Outcome, dict[tuple[str, s
     plan = FaultPlan(census=True)
     noting = Noting()
     outcome = run_scenario(scenario, noting, plan=plan, seed=seed)
-    return outcome, plan.census, noting.profile()
+    return outcome, plan.census, noting.profile(seed)
 
 
 def draw_plan(
-    scenario: Scenario, boundaries: Mapping[tuple[str, str], Sequence[int]], *, seed: int, schedule: int = 0
+    scenario: Scenario,
+    boundaries: Mapping[tuple[str, str], Sequence[int]],
+    *,
+    seed: int,
+    schedule: int = 0,
 ) -> dict[str, int]:
-    """What shall go wrong in one schedule, and how it decides the options that are explored; label to value."""
+    """What shall go wrong in one run, and how it decides the options that are explored; label to value.
+
+    By itself; where there are many, a `Deck` deals.
+    """
     options = scenario.options.draw(generator(seed, "options", str(schedule)))
     return {**options, **scenario.faults.draw(generator(seed, "faults", str(schedule)), boundaries)}
 
@@ -358,13 +401,12 @@ def simulate(
 
     def work() -> Run:
         if tape is not None:
-            drawn = PORTFOLIO[(seed or 0) % len(PORTFOLIO)]
-            run = _roamed(scenario, strategy or drawn, seed or 0, after=tape.choices)
+            run = _roamed(scenario, strategy or strategy_of(seed or 0), seed or 0, after=tape.choices)
         elif seed is None:
             plain = strategy in (None, "fifo") and faults is None and scenario.options.network.model != "timed"
             run = record(scenario, (), seed=0) if plain else _roamed(scenario, strategy or "fifo", 0)
         else:
-            run = _roamed(scenario, strategy or PORTFOLIO[seed % len(PORTFOLIO)], seed)
+            run = _roamed(scenario, strategy or strategy_of(seed), seed)
         return run if save is None else saved(run, save)
 
     return apart(work)
@@ -373,7 +415,7 @@ def simulate(
 def _roamed(scenario: Scenario, strategy: str, seed: int, *, after: Sequence[Choice] = ()) -> Run:
     _, boundaries, profile = census(scenario, seed=seed)
     planned = draw_plan(scenario, boundaries, seed=seed)
-    outcome, plan, tasks = roam(scenario, strategy, seed=seed, planned=planned, profile=profile, after=after)
+    outcome, plan, tasks, _ = roam(scenario, strategy, seed=seed, planned=planned, profile=profile, after=after)
     _, choices = canonical(scenario, outcome, plan, tasks, seed=seed)
     return record(scenario, choices, seed=seed, total=outcome.watched)
 

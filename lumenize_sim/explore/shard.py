@@ -17,14 +17,17 @@ from lumenize_sim.check.finding import Finding
 from lumenize_sim.errors import AppError
 from lumenize_sim.explore.leaks import leaked, remembered
 from lumenize_sim.explore.profile import Profile
-from lumenize_sim.explore.run import canonical, census, draw_plan, record, roam
+from lumenize_sim.explore.run import Roamed, canonical, census, record, roam
 from lumenize_sim.explore.shrink import shrink
-from lumenize_sim.explore.strategies import PORTFOLIO, Corpus
-from lumenize_sim.explore.tally import Found, Log, Tally, added
+from lumenize_sim.explore.sighting import Sighting
+from lumenize_sim.explore.strategies import Corpus, strategy_of, turn_of
+from lumenize_sim.explore.tally import Found, Tally, added
 from lumenize_sim.explore.unit import Unit
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.guide import orders_of
 from lumenize_sim.kernel.plan import FaultPlan
+from lumenize_sim.world.deck import Deck
+from lumenize_sim.world.randomness import generator
 from lumenize_sim.world.run import Outcome
 from lumenize_sim.world.scenario import Scenario
 
@@ -59,6 +62,11 @@ class Shard:
     def _census(self) -> tuple[Outcome, dict[tuple[str, str], list[int]], Profile]:
         return census(self.scenario, seed=self.seed)
 
+    @cached_property
+    def deck(self) -> Deck:
+        """Of faults; dealt from what was possible in the world without surprises."""
+        return Deck(self.scenario.faults, self._census[1], self.seed)
+
     def leaks(self) -> str:
         """What the app's modules and classes hold now and did not when this began, in words."""
         names = leaked(self._held, remembered(self.scenario))
@@ -89,7 +97,8 @@ class _Count:
     faults: dict[str, int] = attrs.field(factory=dict)
     marks: dict[str, int] = attrs.field(factory=dict)
     found: list[Found] = attrs.field(factory=list)
-    novel: list[Log] = attrs.field(factory=list)
+    novel: list[Sighting] = attrs.field(factory=list)
+    boundaries: dict[tuple[str, str], list[int]] = attrs.field(factory=dict)
 
     def run(self, unit: Unit) -> Tally:
         for nth in range(unit.first, unit.first + unit.count):
@@ -106,23 +115,26 @@ class _Count:
             marks=self.marks,
             found=tuple(self.found),
             novel=tuple(self.novel),
+            boundaries={place: tuple(numbers) for place, numbers in self.boundaries.items()},
         )
 
     def _one(self, nth: int) -> None:
         scenario, seed = self.shard.scenario, self.shard.seed
-        first, boundaries, profile = self.shard._census
-        tasks: dict[str, int] = {}
+        first, _, profile = self.shard._census
         if nth == 0 and scenario.options.network.model != "timed":
-            outcome, plan, name = first, FaultPlan(), "fifo"
+            name = "fifo"
+            outcome, plan, tasks, seen = Roamed(first, FaultPlan(), {}, profile.run)
         else:
-            name = self.shard.strategy or PORTFOLIO[nth % len(PORTFOLIO)]
-            planned = draw_plan(scenario, boundaries, seed=seed, schedule=nth)
-            outcome, plan, tasks = roam(
-                scenario, name, seed=seed, schedule=nth, planned=planned, profile=profile, corpus=self.corpus
-            )
+            name = self.shard.strategy or strategy_of(nth)
+            turn = turn_of(nth) if self.shard.strategy is None else nth
+            planned = self.shard.deck.plan(nth, self.corpus.boundaries)
+            planned |= scenario.options.draw(generator(seed, "options", str(nth)))
+            outcome, plan, tasks, seen = roam(
+                scenario, name, seed=seed, schedule=nth, turn=turn, planned=planned, profile=profile,
+                corpus=self.corpus,
+            )  # fmt: skip
         self._note(outcome)
-        if self.corpus.take(outcome.log):
-            self.novel.append(tuple(outcome.log))
+        self._learn(plan, seen)
         if outcome.failed:
             choices: tuple[Choice, ...] = ()
             if name != "fifo":
@@ -140,6 +152,12 @@ class _Count:
             hasher.update(receiver.encode())
             hasher.update("\x00".join(orders[receiver]).encode())
         self.orders[hasher.hexdigest()] = None
+
+    def _learn(self, plan: FaultPlan, seen: Sighting | None) -> None:
+        if seen is not None and self.corpus.take(seen):
+            self.novel.append(seen)
+        for place, numbers in self.corpus.meet(plan.census).items():
+            self.boundaries.setdefault(place, []).extend(numbers)
 
     def _failed(self, outcome: Outcome, choices: tuple[Choice, ...], schedule: int, strategy: str) -> None:
         if any(

@@ -7,11 +7,10 @@ from typing import Any
 
 import attrs
 
+from lumenize_sim.explore.sighting import Sighting
 from lumenize_sim.kernel.choice import Choice
 
-__all__ = ["Found", "Log", "Tally", "added"]
-
-Log = Sequence[tuple[str | None, str]]
+__all__ = ["Found", "Tally", "added"]
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +61,7 @@ class Tally:
         marks: ``sometimes`` marks, name to how often.
         found: different failures, in order.
         novel: runs that showed the corpus something new, in order.
+        boundaries: of faults, that the corpus did not know: kind and target to their numbers.
     """
 
     ran: int
@@ -69,7 +69,8 @@ class Tally:
     faults: Mapping[str, int] = attrs.field(factory=dict)
     marks: Mapping[str, int] = attrs.field(factory=dict)
     found: tuple[Found, ...] = ()
-    novel: tuple[Log, ...] = ()
+    novel: tuple[Sighting, ...] = ()
+    boundaries: Mapping[tuple[str, str], Sequence[int]] = attrs.field(factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -79,7 +80,8 @@ class Tally:
             "faults": dict(self.faults),
             "marks": dict(self.marks),
             "found": [found.to_json() for found in self.found],
-            "novel": [[list(entry) for entry in log] for log in self.novel],
+            "novel": [run.to_json() for run in self.novel],
+            "boundaries": [[*place, list(numbers)] for place, numbers in self.boundaries.items()],
         }
 
     @classmethod
@@ -91,7 +93,8 @@ class Tally:
             faults=dict(data["faults"]),
             marks=dict(data["marks"]),
             found=tuple(Found.from_json(found) for found in data["found"]),
-            novel=tuple(tuple((receiver, label) for receiver, label in log) for log in data["novel"]),
+            novel=tuple(Sighting.from_json(run) for run in data["novel"]),
+            boundaries={(kind, target): tuple(numbers) for kind, target, numbers in data["boundaries"]},
         )
 
 

@@ -2,10 +2,10 @@
 
 What a unit finds depends on scenario, seed and range alone, and not on who ran it, after
 what, or how many worked at the same time.  One thing is learnt from earlier runs, the
-corpus of the strategy ``feedback``.  So units come in generations: each begins with the
-corpus of all generations before its own, and goes on from there alone.  A generation is as
-large as all before it together, so that few wait for others, and whatever is learnt is at
-hand for at least half of the runs.
+corpus: orders for the strategy ``feedback``, and boundaries of faults.  So units come in
+generations: each begins with the corpus of all generations before its own, and goes on
+from there alone.  A generation is as large as all before it together, so that few wait
+for others, and whatever is learnt is at hand for at least half of the runs.
 """
 
 from __future__ import annotations

@@ -33,6 +33,8 @@ class FaultPlan:
         planned: label to value.
         census: count the boundaries, although nothing is planned.
         roam: ``roam(label, bound)`` draws what is not planned; without it that is 0.
+        slide: a fault that is not possible at its boundary happens at the next one of that kind and target
+            where it is; for plans that are drawn, whose boundary means no more than the one after it.
 
     Attributes:
         fired: the faults that happened and the values drawn, in order.
@@ -48,6 +50,7 @@ class FaultPlan:
         "_places",
         "_planned",
         "_roam",
+        "_sliding",
         "_targets",
         "census",
         "fired",
@@ -60,7 +63,9 @@ class FaultPlan:
         *,
         census: bool = False,
         roam: Callable[[str, int], int] | None = None,
+        slide: bool = False,
     ) -> None:
+        self._sliding: dict[tuple[str, str], list[tuple[int, int]]] | None = {} if slide else None
         self._planned = dict(planned or {})
         self._targets = {label.rpartition("%")[0] for label in self._planned}
         self._places = {_place_of(label) for label in self._planned}
@@ -107,12 +112,24 @@ class FaultPlan:
         if not self._planned or self.quiet:
             return 0
         label = fault_label(kind, target, nth)
-        value = self._planned.get(label, 0)
+        value = self._planned.get(label, 0) if self._sliding is None else self._slid(place, nth)
         if not value:
             return 0
         value = min(value, bound - 1)
         self.fired.append(Choice(label, value, bound, key_of([label, kind]), kind))
         return value
+
+    def _slid(self, place: tuple[str, str], nth: int) -> int:
+        """The first planned value at ``place`` whose boundary is this one or has passed."""
+        assert self._sliding is not None
+        if place not in self._sliding:
+            self._sliding[place] = sorted(
+                (int(label.rpartition("#")[2]), value)
+                for label, value in self._planned.items()
+                if _place_of(label) == place
+            )
+        waiting = self._sliding[place]
+        return waiting.pop(0)[1] if waiting and waiting[0][0] <= nth else 0
 
     def draw(self, kind: str, target: str, bound: int) -> int:
         """A value from 0 to ``bound`` - 1 that is no fault: as planned, else drawn where the run roams, else 0."""

@@ -3,7 +3,8 @@
 Boundaries are local to one actor (the n-th turn of an object, the n-th frame in one
 direction of one socket, the n-th flush of a store, the n-th call of a caller), so that
 a fault means the same in every schedule.  Which boundaries there are is known from a
-run without faults, the census.
+census: a run without faults at first, then all runs so far, since after a fault, or in another order, there are
+boundaries that no plain run comes to.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = [
     "HALF_OPEN_S",
     "KINDS",
     "LATE_ALARM_S",
+    "NO_FAULT",
     "PARTITION_S",
     "SLOW_FETCH_S",
     "SLOW_FLUSH_S",
@@ -31,6 +33,7 @@ __all__ = [
     "SLOW_READ_S",
     "SLOW_SCHEDULER_S",
     "Faults",
+    "draw_one",
     "with_flushes",
 ]
 
@@ -74,6 +77,12 @@ SLOW_FETCH_S: Final = 20.0
 FETCH_TIMEOUT_S: Final = 100.0
 LATE_ALARM_S: Final = (0.0, 0.5, 8.0, 60.0)
 SLOW_SCHEDULER_S: Final = (0.0, 0.05, 1.0, 20.0)
+#: Shares of plans: without any fault; with any number of them up to the most; of drawing one more otherwise;
+#: of boundaries beyond those that were counted.
+NO_FAULT: Final = 0.25
+_ANY_NUMBER: Final = 0.4
+_ONE_MORE: Final = 0.3
+_BEYOND: Final = 0.125
 #: Not a fault: that the commits of an object become durable by events of their own.
 FLUSHES: Final = "flushes"
 #: Those that make it matter when a commit becomes durable.
@@ -114,7 +123,7 @@ class Faults:
 
     Attributes:
         kinds: from `KINDS`; none by default.
-        at_most: faults in one run; how many is drawn uniformly from 0 on.
+        at_most: faults in one run; mostly there are none or one.
         targets: only boundaries of actors whose name begins with one of these; all if empty.
     """
 
@@ -139,28 +148,51 @@ class Faults:
         """The inverse of `to_json`."""
         return cls(kinds=tuple(data["kinds"]), at_most=data["at_most"], targets=tuple(data["targets"]))
 
+    def places(self, census: Mapping[tuple[str, str], Sequence[int]]) -> dict[str, list[tuple[str, Sequence[int]]]]:
+        """What of a census is meant: kind to the targets where it was possible, and to its boundaries there."""
+        found: dict[str, list[tuple[str, Sequence[int]]]] = {kind: [] for kind in self.kinds}
+        for (kind, target), possible in sorted(census.items()) if self else ():
+            if kind in found and possible and (not self.targets or target.startswith(self.targets)):
+                found[kind].append((target, possible))
+        return {kind: targets for kind, targets in found.items() if targets}
+
     def draw(self, generator: random.Random, census: Mapping[tuple[str, str], Sequence[int]]) -> dict[str, int]:
         """A plan: label to value.
 
-        The kind is drawn first, among those that are possible somewhere, then the target, then
-        the boundary, so that rare boundaries are not drowned by frequent ones.  Most are boundaries at which it was
-        possible in the run that was counted; some are others, also a little beyond, because
-        schedules differ from that run.
+        One in four is empty, so that what needs an unusual order alone is not masked by what
+        went wrong; of the others most have one fault.  See `draw_one`.
         """
+        places = self.places(census)
         plan: dict[str, int] = {}
-        if not self or not census:
-            return plan
-        places: dict[str, list[tuple[str, Sequence[int]]]] = {}
-        for (kind, target), possible in sorted(census.items()):
-            if kind in self.kinds and (not self.targets or target.startswith(self.targets)):
-                places.setdefault(kind, []).append((target, possible))
-        kinds = [kind for kind in self.kinds if kind in places]
-        for _ in range(generator.randrange(self.at_most + 1) if kinds else 0):
-            kind = generator.choice(kinds)
-            target, possible = generator.choice(places[kind])
-            if generator.random() < 0.75:
-                nth = generator.choice(possible)
-            else:
-                nth = generator.randrange(possible[-1] + 2 + possible[-1] // 4)
-            plan[fault_label(kind, target, nth)] = 1 + generator.randrange(KINDS[kind][0] - 1)
+        if places and generator.random() >= NO_FAULT:
+            for _ in range(self.how_many(generator)):
+                label, value = draw_one(generator, places)
+                plan[label] = value
         return with_flushes(plan)
+
+    def how_many(self, generator: random.Random) -> int:
+        """From 1 on; mostly one, and now and then any number."""
+        if generator.random() < _ANY_NUMBER:
+            return 1 + generator.randrange(self.at_most)
+        many = 1
+        while many < self.at_most and generator.random() < _ONE_MORE:
+            many += 1
+        return many
+
+
+def draw_one(generator: random.Random, places: Mapping[str, Sequence[tuple[str, Sequence[int]]]]) -> tuple[str, int]:
+    """One fault, label and value, at one of ``places``.
+
+    The kind is drawn first, so that rare kinds are not drowned by frequent ones.  Then half the time a
+    target and a boundary there, half the time any boundary of the kind, because neither an
+    actor with few boundaries nor one with many shall be left out.  One in eight lies a little
+    beyond what was counted, since schedules differ.
+    """
+    kind = generator.choice(list(places))
+    value = 1 + generator.randrange(KINDS[kind][0] - 1)
+    even = generator.random() < 0.5
+    weights = [1 if even else len(possible) for _, possible in places[kind]]
+    target, possible = generator.choices(places[kind], weights)[0]
+    if generator.random() < _BEYOND:
+        return fault_label(kind, target, generator.randrange(possible[-1] + 2 + possible[-1] // 4)), value
+    return fault_label(kind, target, generator.choice(possible)), value

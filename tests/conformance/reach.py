@@ -9,7 +9,7 @@ import attrs
 
 from lumenize_sim.explore.exhaustive import enumerate_behaviours
 from lumenize_sim.explore.run import census, draw_plan, roam
-from lumenize_sim.explore.strategies import PORTFOLIO, Corpus
+from lumenize_sim.explore.strategies import Corpus, strategy_of
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.world.run import Outcome
 from tests.conformance.program import Program
@@ -90,12 +90,13 @@ def reachable(
             drawn = draw_plan(scenario, boundaries, seed=seed, schedule=nth) if nth else {}
         # Each boundary first in order, then with the strategies in turn.
         turn = nth // len(each) if each else nth
-        strategy = PORTFOLIO[turn % len(PORTFOLIO)] if turn else "fifo"
+        strategy = strategy_of(turn) if turn else "fifo"
         planned = {**drawn, **program.plan}
-        outcome, _, _ = roam(
+        outcome, _, _, seen = roam(
             scenario, strategy, seed=seed, schedule=nth, planned=planned, profile=profile, corpus=corpus
         )
-        corpus.take(outcome.log)
+        if seen is not None:
+            corpus.take(seen)
         count(outcome)
     return Reached(counts, runs, complete=False)
 

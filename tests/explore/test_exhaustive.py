@@ -173,7 +173,7 @@ def test_every_lost_update_of_the_example_is_among_its_behaviours() -> None:
 
 def same_again(chosen: Scenario, strategy: str, seed: int, planned: dict[str, int]) -> Outcome:
     """Roam, make a tape of it, replay: outcome, orders and digest must be those of the roaming run."""
-    roamed, plan, tasks = roam(chosen, strategy, seed=seed, planned=planned, trace=True)
+    roamed, plan, tasks, _ = roam(chosen, strategy, seed=seed, planned=planned, trace=True)
     assert roamed.trace is not None
     guided, choices = canonical(chosen, roamed, plan, tasks, seed=seed)
     run = record(chosen, choices, seed=seed)

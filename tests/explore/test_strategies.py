@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from lumenize_sim.errors import UsageError
 from lumenize_sim.explore.profile import Profile, kind_of
+from lumenize_sim.explore.sighting import Noted, Sighting
 from lumenize_sim.explore.strategies import NAMES, PORTFOLIO, Corpus, make_strategy
 from lumenize_sim.explore.strategies.chains import Chains
 from lumenize_sim.explore.strategies.fair import FairInTheEnd
@@ -53,7 +54,9 @@ def profile(forest: Forest) -> Profile:
     """What a plain run would note."""
     labels = list(forest)
     causes = tuple(-1 if parent is None else labels.index(parent) for _, parent in forest.values())
-    return Profile(tuple(labels), tuple(receiver for receiver, _ in forest.values()), causes)
+    receivers = tuple(receiver for receiver, _ in forest.values())
+    run = Sighting(tuple(labels), receivers, causes, (-1,) * len(labels), len(labels))
+    return Profile(tuple(labels), receivers, causes, run)
 
 
 def share(name: str, forest: Forest, happened: Callable[[list[str]], bool], runs: int = 2000) -> float:
@@ -61,7 +64,7 @@ def share(name: str, forest: Forest, happened: Callable[[list[str]], bool], runs
     known = profile(forest)
     return (
         sum(
-            happened(play(forest, make_strategy(name, random.Random(nth), profile=known, nth=nth)))
+            happened(play(forest, make_strategy(name, random.Random(nth), profile=known, turn=nth)))
             for nth in range(runs)
         )
         / runs
@@ -148,6 +151,19 @@ def test_a_few_delays_find_what_a_single_late_event_does() -> None:
     assert share("random", forest, only_that_one_is_late) == 0
 
 
+def test_a_reversal_finds_the_one_race_that_matters_among_chains_of_others() -> None:
+    """Depth 1: the two events at R the other way round, all else in order.  One of 12 races, in every second run."""
+    forest: Forest = {f"m#{n}": ("R" if n in (3, 17) else f"N{n % 9}", None) for n in range(20)}
+    rest = [label for label in forest if label != "m#3"]
+
+    def only_that_pair(order: list[str]) -> bool:
+        return order.index("m#17") < order.index("m#3") and [label for label in order if label != "m#3"] == rest
+
+    assert sum(map(len, profile(forest).run.races)) == 12
+    assert share("reversal", forest, only_that_pair, 24) >= 1 / 24
+    assert share("random", forest, only_that_pair) == 0
+
+
 def staged(order: list[str]) -> Forest:
     """Three stages, each a race that a message over six relays must win; only then does the next one begin."""
     forest: Forest = {}
@@ -165,9 +181,10 @@ def schedules_needed(name: str, base: int, most: int) -> int:
     """Until the third stage is won."""
     corpus, known = Corpus(), profile(staged([]))
     for nth in range(most):
-        strategy = make_strategy(name, random.Random(f"{base}/{nth}"), profile=known, nth=nth, corpus=corpus)
-        order = play(staged, strategy)
-        corpus.take([(staged(order)[label][0], label) for label in order])
+        strategy = make_strategy(name, random.Random(f"{base}/{nth}"), profile=known, turn=nth, corpus=corpus)
+        noted = Noted(strategy)
+        order = play(staged, noted)
+        corpus.take(noted.sighting([(staged(order)[label][0], label) for label in order]))
         if "relay-c#6" in order and order.index("relay-c#6") < order.index("direct-c#0"):
             return nth
     return most

@@ -15,6 +15,7 @@ from lumenize_sim.errors import AppError, SimulatorError
 from lumenize_sim.explore import load_scenario
 from lumenize_sim.explore.ledger import Ledger
 from lumenize_sim.explore.shard import Shard
+from lumenize_sim.explore.sighting import Sighting
 from lumenize_sim.explore.tally import Found, Tally
 from lumenize_sim.explore.unit import SCHEDULES, Unit, units_of
 
@@ -108,7 +109,7 @@ def tally_of(unit: Unit, failures: dict[int, str]) -> Tally:
         faults={"crash": sum(n % 3 == 0 for n in range_)},
         marks={"seen": unit.index},
         found=tuple(failing(n, what) for n, what in failures.items() if n in range_),
-        novel=(((f"R/{unit.index}", f"a^{unit.index}"), ("R/b", "b^1")),),
+        novel=(Sighting((f"a^{unit.index}", "b^1"), (f"R/{unit.index}", "R/b"), (-1, -1), (-1, -1), 2),),
     )
 
 

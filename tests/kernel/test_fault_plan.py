@@ -61,3 +61,14 @@ def test_a_plan_concerns_the_targets_and_kinds_it_names() -> None:
     assert plan.concerns("C/100%", ("evict", "crash"))
     assert not plan.concerns("C/100%", ("evict",))
     assert not plan.concerns("C/100", ("crash",))
+
+
+def test_a_fault_that_slides_happens_at_the_next_boundary_where_it_is_possible() -> None:
+    """And says where it happened, so that the tape of the run is exact."""
+    plan = FaultPlan({fault_label("evict", "C/a", 1): 1, fault_label("evict", "C/a", 2): 1}, slide=True)
+    assert plan.at("evict", "C/a") == 0
+    assert plan.at("evict", "C/a", possible=False) == 0
+    assert plan.at("evict", "C/a", possible=False) == 0
+    assert [plan.at("evict", "C/a") for _ in range(3)] == [1, 1, 0]
+    assert plan.at("evict", "C/b") == 0
+    assert [choice.label for choice in plan.fired] == [fault_label("evict", "C/a", 3), fault_label("evict", "C/a", 4)]

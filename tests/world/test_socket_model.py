@@ -318,7 +318,7 @@ def test_each_end_hears_a_prefix_and_then_at_most_one_close(ops: list[str], vari
 
     options = WorldOptions(objects=VARIANTS[variant][0])
     made = scenario(Mesh(bindings={"P": Peer}), options=options)(drive)
-    outcome, _, _ = roam(made, ("random", "pos", "pct")[seed % 3], seed=seed, schedule=seed)
+    outcome, *_ = roam(made, ("random", "pos", "pct")[seed % 3], seed=seed, schedule=seed)
     assert not outcome.failed, outcome.message
     assert is_subsequence_of_sent(heard, sent["server"])
     assert is_subsequence_of_sent(Peer.heard, sent["client"])

@@ -11,13 +11,13 @@ import random
 
 from lumenize_sim.errors import UsageError
 from lumenize_sim.explore.profile import EMPTY, Profile
-from lumenize_sim.explore.strategies.feedback import Corpus
+from lumenize_sim.explore.strategies.corpus import Corpus
 from lumenize_sim.kernel.chooser import Strategy
 
-__all__ = ["NAMES", "PORTFOLIO", "Corpus", "make_strategy"]
+__all__ = ["NAMES", "PORTFOLIO", "Corpus", "make_strategy", "strategy_of", "turn_of"]
 
 #: The default mix, in turn, so that no prefix of a budget lacks one for long.
-PORTFOLIO = ("random", "pos", "pct", "surw", "starve", "urw", "delays", "feedback")
+PORTFOLIO = ("random", "pos", "pct", "surw", "starve", "urw", "delays", "feedback", "reversal")
 #: All names that `make_strategy` knows, and the guided default.
 NAMES = ("fifo", *PORTFOLIO)
 #: After so many times the events of a plain run, an unfair strategy gives way to a fair phase.
@@ -25,12 +25,22 @@ _UNFAIR_FOR = 8
 _EVENTS = 100
 
 
+def strategy_of(schedule: int) -> str:
+    """Which strategy the mix has for a schedule, by its number."""
+    return PORTFOLIO[schedule % len(PORTFOLIO)]
+
+
+def turn_of(schedule: int) -> int:
+    """The number of a schedule of the mix among those of its strategy."""
+    return schedule // len(PORTFOLIO)
+
+
 def make_strategy(
     name: str,
     generator: random.Random,
     *,
     profile: Profile = EMPTY,
-    nth: int = 0,
+    turn: int = 0,
     corpus: Corpus | None = None,
 ) -> Strategy:
     """The strategy called ``name``, for one run.
@@ -39,7 +49,7 @@ def make_strategy(
         name: one of `NAMES` but ``fifo``, which is no strategy but the guided default.
         generator: of this schedule.
         profile: of the world without surprises, where there is one.
-        nth: the number of the schedule.
+        turn: the number of the run among those of this strategy.
         corpus: of the runs before, for ``feedback``; by default none.
 
     Raises:
@@ -47,23 +57,23 @@ def make_strategy(
     """
     from lumenize_sim.explore.strategies.delays import FewDelays
     from lumenize_sim.explore.strategies.fair import FairInTheEnd
-    from lumenize_sim.explore.strategies.feedback import Feedback
+    from lumenize_sim.explore.strategies.feedback import feedback
     from lumenize_sim.explore.strategies.pct import DEPTHS, Pct
     from lumenize_sim.explore.strategies.pos import PartialOrderSampling
     from lumenize_sim.explore.strategies.random_walk import RandomWalk
+    from lumenize_sim.explore.strategies.reversal import Reversal
     from lumenize_sim.explore.strategies.starve import StarveOne
     from lumenize_sim.explore.strategies.surw import SelectivelyUniformWalk
     from lumenize_sim.explore.strategies.urw import UniformWalk
 
     events = profile.events or _EVENTS
-    round_ = nth // len(PORTFOLIO)
     match name:
         case "random":
             return RandomWalk(generator)
         case "pos":
             return PartialOrderSampling(generator)
         case "pct":
-            pct = Pct(generator, depth=DEPTHS[round_ % len(DEPTHS)], events=events)
+            pct = Pct(generator, depth=DEPTHS[turn % len(DEPTHS)], events=events)
             return FairInTheEnd(pct, _UNFAIR_FOR * events)
         case "urw":
             return UniformWalk(generator, profile)
@@ -72,8 +82,10 @@ def make_strategy(
         case "starve":
             return FairInTheEnd(StarveOne(generator, profile), _UNFAIR_FOR * events)
         case "delays":
-            return FewDelays(generator, profile, delays=1 + round_ % 3)
+            return FewDelays(generator, profile, delays=1 + turn % 3)
         case "feedback":
-            return Feedback(generator, corpus or Corpus())
+            return feedback(generator, corpus or Corpus())
+        case "reversal":
+            return Reversal(generator, profile, turn=turn, races=DEPTHS[turn % len(DEPTHS)])
         case _:
             raise UsageError(f"strategy {name!r} is unknown; there is: {', '.join(NAMES)}")
