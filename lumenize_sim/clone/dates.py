@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import attrs
 
-__all__ = ["INVALID_DATE", "Date", "InvalidDate", "date_of_iso", "iso_of_datetime", "utc_ms"]
+__all__ = ["INVALID_DATE", "Date", "InvalidDate", "date_of_iso", "date_of_ms", "iso_of_datetime", "utc_ms"]
 
 _MAX_MS = 8_640_000_000_000_000
 _DAY_MS = 86_400_000
+_FIRST_MS = -62_135_596_800_000  # 0001-01-01
+_LAST_MS = 253_402_300_799_999  # 9999-12-31, its last millisecond
 _ISO = re.compile(r"([+-]\d{6}|\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})Z")
 
 
@@ -65,23 +67,36 @@ def iso_of_datetime(moment: datetime) -> str:
     return utc_ms(moment).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+def date_of_ms(ms: float) -> datetime | Date | InvalidDate:
+    """What ``new Date(ms)`` is."""
+    if not abs(ms) <= _MAX_MS:  # NaN too
+        return INVALID_DATE
+    date = Date(int(ms))
+    if _FIRST_MS <= date.ms <= _LAST_MS:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=date.ms)
+    return date
+
+
 def date_of_iso(text: str) -> datetime | Date | InvalidDate:
     """What ``new Date(text)`` is; text that is no date gives `INVALID_DATE`, as there."""
     match = _ISO.fullmatch(text)
-    try:
-        if match is None:
+    if match is None:
+        try:
             moment = datetime.fromisoformat(text)
             # A date alone counts as UTC, a date with time as local; the virtual host's local time is UTC.
             return utc_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-        year, month, day, hour, minute, second, ms = map(int, match.groups())
-        if 1 <= year <= 9999:
-            return datetime(year, month, day, hour, minute, second, ms * 1000, UTC)
-        # The calendar repeats every 400 years, so this is valid exactly where that is.
-        datetime(2000 + year % 400, month, day, hour, minute, second, tzinfo=UTC)
-        total = _days(year, month, day) * _DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + ms
-        return Date(total)
-    except (ValueError, OverflowError):
+        except (ValueError, OverflowError):
+            return INVALID_DATE
+    year, month, day, hour, minute, second, ms = map(int, match.groups())
+    try:
+        return datetime(year, month, day, hour, minute, second, ms * 1000, UTC)
+    except ValueError:
+        pass
+    # Outside the years of datetime; or a day that the month has not, or 24:00, which mean a later day, as there.
+    of_day = ((hour * 60 + minute) * 60 + second) * 1000 + ms
+    if not (1 <= month <= 12 and 1 <= day <= 31 and minute < 60 and second < 60 and of_day <= _DAY_MS):
         return INVALID_DATE
+    return date_of_ms(_days(year, month, day) * _DAY_MS + of_day)
 
 
 def _days(year: int, month: int, day: int) -> int:

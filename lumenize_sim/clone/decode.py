@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from lumenize_sim.clone.containers import JSMap, JSSet
-from lumenize_sim.clone.dates import date_of_iso
+from lumenize_sim.clone.dates import Date, InvalidDate, date_of_iso, date_of_ms
 from lumenize_sim.clone.encode import set_order
 from lumenize_sim.clone.failures import allocate_error, fill_error
 from lumenize_sim.clone.refusal import MAX_DEPTH, Refusal, too_deep
@@ -32,39 +33,70 @@ _TAGS = frozenset({
     "arraybuffer", "boolean-object", "string-object", "number-object", "bigint-object", "request-sync",
     "response-sync",
 })  # fmt: skip
+#: Never the body of an alias, since nobody refers to them; a body that says so is read as an unknown tag.
+_NO_BODIES = frozenset({"undefined", "bigint", "number-special"})
+#: Methods that every implementation of requests spells in capitals.
+_UPPERED = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
 _LATER = object()
+_BLANKS = " \t\n\r\v\f\u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
+_DIGITS = re.compile(r"[+-]?[0-9]+")
+_RADIX = re.compile(r"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
+_DECIMAL = re.compile(r"[+-]?(?:Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
 
 
 def _text(value: Any) -> str:
-    """``String(value)`` of a primitive from JSON."""
+    """``String(value)`` of something from JSON."""
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return ",".join("" if item is None else _text(item) for item in value)
+    if value is UNDEFINED:
+        return "undefined"
     return number_text(value) if isinstance(value, (int, float)) else "[object Object]"
 
 
 def _big(value: Any) -> int:
-    try:
-        number = int(_text(value))
-    except ValueError:
-        raise ValueError(f"Cannot convert {value!r} to a BigInt") from None
+    """``BigInt(value)``: of text, a boolean, or a number without a fraction."""
+    whole = isinstance(value, (int, float)) and value % 1 == 0
+    text = str(int(value)) if whole else _text(value).strip(_BLANKS)
+    if _RADIX.fullmatch(text):
+        number = int(text, 0)
+    elif _DIGITS.fullmatch(text):
+        try:
+            number = int(text)
+        except ValueError:
+            raise ValueError(f"a bigint of {len(text)} digits is longer than the 4300 that are read") from None
+    elif not text:
+        number = 0
+    else:
+        raise ValueError(f"Cannot convert {value!r} to a BigInt")
     # Beyond the range of numbers a plain int is unambiguous.
     return BigInt(number) if -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER else number
 
 
 def _special(value: Any) -> int | float:
-    """The number conversion of JavaScript, for any text (SC-34)."""
-    text = _text(value).strip()
-    if text.lstrip("+-") == "Infinity":
-        return float("-inf") if text[0] == "-" else float("inf")
+    """``Number(value)`` of JavaScript, for any text (SC-34)."""
+    if value is None or isinstance(value, bool):
+        return int(value or 0)
+    text = _text(value).strip(_BLANKS)
+    number: int | float
+    if _RADIX.fullmatch(text):
+        number = _large(int(text, 0))
+    elif _DECIMAL.fullmatch(text):
+        number = float(text.replace("Infinity", "inf"))
+    else:
+        return float("nan") if text else 0
+    return int(number) if -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER and int(number) == number else number
+
+
+def _large(value: int) -> int | float:
+    """What is left of an integer beyond 2**53 that is a number."""
     try:
-        number = float(text) if "_" not in text and not text.lower().lstrip("+-").startswith(("i", "n")) else None
-    except ValueError:
-        number = None if text else 0.0
-    if number is None:
-        return float("nan")
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
 
 
 class Decoder:
@@ -101,8 +133,8 @@ class Decoder:
         if not isinstance(body, dict):
             return body
         tag = body.get("$type")
-        if not isinstance(tag, str) or tag not in _TAGS or tag == "function":
-            return UNDEFINED if len(body) == 1 and "$ref" in body else {}
+        if not isinstance(tag, str) or tag not in _TAGS or tag == "function" or tag in _NO_BODIES:
+            return {}
         if tag == "map":
             return JSMap()
         if tag == "set":
@@ -119,7 +151,7 @@ class Decoder:
         if isinstance(made, list):
             made.extend(self._value(item, 1) for item in body)
         elif isinstance(made, dict):
-            made.update(self._object(body, 0))
+            made.update(self._object(body, 0, alias=True))
         elif isinstance(made, JSMap):
             self._entries(made, body, 1)
         elif isinstance(made, JSSet):
@@ -134,14 +166,14 @@ class Decoder:
             return value
         if kind is int:
             # As a number it was rounded by whoever wrote it.
-            return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER or self._exact else self._large(value)
+            return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER or self._exact else _large(value)
         if kind is dict:
             if depth > MAX_DEPTH + 1:
                 raise too_deep()
             if "$type" in value:
                 return self._tagged(value, depth)
             if len(value) == 1 and "$ref" in value:
-                return self._made.get(_text(value["$ref"]), UNDEFINED)
+                return self._referred(value["$ref"])
             depth += 1
             out = {}
             for key, item in value.items():
@@ -157,19 +189,25 @@ class Decoder:
             return [item if type(item) is str else self._value(item, depth) for item in value]
         return value
 
-    def _large(self, value: int) -> Any:
-        try:
-            return float(value)
-        except OverflowError:
-            return float("inf") if value > 0 else float("-inf")
+    def _referred(self, number: Any) -> Any:
+        """What ``{"$ref": number}`` stands for; an id is a number, and an unknown one is undefined (SC-32)."""
+        kind = type(number)
+        return self._made.get(number_text(number), UNDEFINED) if kind is int or kind is float else UNDEFINED
 
-    def _object(self, value: dict[str, Any], depth: int) -> dict[str, Any]:
-        out = {}
-        is_function = value.get("$type") == "function"
+    def _object(self, value: dict[str, Any], depth: int, *, alias: bool = False) -> dict[str, Any]:
+        """A plain object, the name of a function, or what has an unknown tag, which is kept (SC-33).
+
+        Tag and name come first, in an alias last: they are set before the rest, or after it.
+        """
+        special = "name" if value.get("$type") == "function" else "$type" if "$type" in value else None
+        first = None if special is None else _copied(value.get(special, UNDEFINED))
+        out = {} if special is None or alias else {special: first}
         for key, item in value.items():
-            if key == "$type" and is_function:
-                continue
-            out[key[1:] if key[:2] == "$$" else key] = self._value(item, depth + 1)
+            if special is None or (key != "$type" and key != special):
+                out[key[1:] if key[:2] == "$$" else key] = self._value(item, depth + 1)
+        if special is not None and alias:
+            out.pop(special, None)
+            out[special] = first
         return out
 
     def _tagged(self, body: dict[str, Any], depth: int) -> Any:
@@ -222,16 +260,20 @@ class Decoder:
             headers = Headers()
         content = _copied(data.get("body"))
         if body["$type"] == "request-sync":
-            return RequestSync(_text(data.get("url")), _text(data.get("method", "GET")), headers, content)
+            method = _text(data.get("method", "GET"))
+            request = RequestSync(_text(data.get("url", UNDEFINED)), method, headers, content)
+            if method.upper() not in _UPPERED:
+                object.__setattr__(request, "method", method)  # of these, capitals are the sender's affair
+            return request
         status = data.get("status")
         return ResponseSync(
             content, status if isinstance(status, int) else 200, _text(data.get("statusText", "")), headers
         )
 
     def _atomic(self, body: dict[str, Any], tag: str) -> Any:
-        value = body.get("value")
+        value = body.get("value", UNDEFINED)
         if tag == "date":
-            return date_of_iso(_text(body.get("iso")))
+            return _moment(body)
         if tag == "undefined":
             return UNDEFINED
         if tag == "number-special":
@@ -246,15 +288,16 @@ class Decoder:
             pairs = [pair for pair in _list(body.get("entries")) if isinstance(pair, list) and len(pair) == 2]
             return Headers([(_text(name), _text(field)) for name, field in pairs])
         if tag == "url":
-            return URL(_text(body.get("href")))
+            return URL(_text(body.get("href", UNDEFINED)))
         if tag == "boolean-object":
-            return Boxed(bool(value))
+            return Boxed(bool(value) or isinstance(value, (list, dict)))
         if tag == "string-object":
             return Boxed(_text(value))
         if tag == "bigint-object":
             number = int(_big(value))
             return Boxed(BigInt(number))
-        return Boxed(value if isinstance(value, (int, float)) else _special(value))
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return Boxed(value if number else _special(value))
 
 
 def _numeric(key: str) -> tuple[int, int, str]:
@@ -276,9 +319,21 @@ def _copied(value: Any, depth: int = 0) -> Any:
 def _error(body: dict[str, Any]) -> Exception:
     name, message, stack = body.get("name"), body.get("message"), body.get("stack")
     name = name if isinstance(name, str) else "Error"
-    if name == "AggregateError":
-        message = ""  # upstream hands it over as the list of errors (SC-24)
-    return allocate_error(name, "" if message is None else _text(message), stack if isinstance(stack, str) else None)
+    text = "" if message is None else _text(message)
+    stack = stack if isinstance(stack, str) else None
+    if name != "AggregateError":
+        return allocate_error(name, text, stack)
+    exc: Any = allocate_error(name, "", stack)
+    exc.errors = list(text)  # upstream hands the message over as the errors, and its characters are them (SC-24)
+    return exc  # type: ignore[no-any-return]  # an AggregateError
+
+
+def _moment(body: dict[str, Any]) -> datetime | Date | InvalidDate:
+    """``new Date(iso)``, where a number is one of milliseconds."""
+    iso = body.get("iso", UNDEFINED)
+    if iso is None or isinstance(iso, (bool, int, float)):
+        return date_of_ms(iso or 0)
+    return date_of_iso(_text(iso))
 
 
 def _array(body: dict[str, Any]) -> Any:
@@ -314,7 +369,7 @@ def _plain_set(values: Any, exact: bool) -> set[Any] | None:
             if tag == "bigint":
                 item = _big(item.get("value"))
             elif tag == "date":
-                item = date_of_iso(_text(item.get("iso")))
+                item = _moment(item)
                 if type(item) is not datetime:
                     return None
             elif tag == "arraybuffer" and item.get("subtype") == "Uint8Array":

@@ -342,13 +342,13 @@ class Encoder:
         if kind is int:
             if self.binary or _MIN <= value <= _MAX:
                 return value
-            return {"$type": "bigint", "value": str(value)}
+            return {"$type": "bigint", "value": _digits(value)}
         if kind is float:
             if self.binary or -inf < value < inf:
                 return value
             return {"$type": "number-special", "value": special_number(value)}
         if kind is BigInt:
-            return {"$type": "bigint", "value": str(value)}
+            return {"$type": "bigint", "value": _digits(value)}
         if kind is bytes:
             return value if self.binary else {"$type": "arraybuffer", "subtype": "Uint8Array", "data": list(value)}
         return {"$type": "undefined"}
@@ -394,13 +394,20 @@ def special_number(value: float) -> str:
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
+def _digits(value: int) -> str:
+    try:
+        return int.__repr__(value)
+    except ValueError:  # the interpreter's guard against text of quadratic cost
+        raise Refusal("an integer of more than 4300 digits cannot be written; send its bytes") from None
+
+
 def _boxed(value: Any) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"$type": "boolean-object", "value": value}
     if isinstance(value, str):
         return {"$type": "string-object", "value": value}
     if isinstance(value, BigInt) or (isinstance(value, int) and not _MIN <= value <= _MAX):
-        return {"$type": "bigint-object", "value": str(int(value))}
+        return {"$type": "bigint-object", "value": _digits(value)}
     return {"$type": "number-object", "value": value if -inf < value < inf else special_number(value)}
 
 

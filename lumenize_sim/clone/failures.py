@@ -36,6 +36,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from lumenize_sim.clone.refusal import DataCloneError, Refusal
+from lumenize_sim.clone.text import property_order
 from lumenize_sim.errors import UsageError
 
 __all__ = [
@@ -275,7 +276,7 @@ def error_properties(exc: BaseException) -> list[tuple[str, Any]]:
         elif key in found:
             ordered[key] = found[key]
     ordered.update(found)
-    return list(ordered.items())
+    return list(property_order(ordered).items())
 
 
 def _field_names(cls: type) -> list[str]:
@@ -297,7 +298,14 @@ def allocate_error(name: str, message: str, stack: str | None) -> Exception:
             exc.args = (message,)
         if error_message(exc) != message:
             exc.args = (message,)
-    exc.__dict__[_ARRIVAL] = _Arrival(name, message, stack)
+    own = exc.__dict__
+    if cls is DataCloneError:
+        own.pop("code", None)  # no global class of JavaScript: an arrived one has what it came with
+    # What the constructor set stands before what came, even where that has another value for it (SC-29).
+    entry = error_registry.entry(type(exc))
+    spelling: Mapping[str, str] = {} if entry is None else entry.properties
+    made = [spelling.get(key, key) for key in own if key[:1] != "_" and key not in _FIXED]
+    own[_ARRIVAL] = _Arrival(name, message, stack, made)
     return exc
 
 

@@ -11,7 +11,7 @@ Python                                wire                        remark
 ====================================  ==========================  ===========================================
 ``None``, ``bool``, ``str``           null, boolean, string       a lone surrogate survives
 ``int`` up to 2**53 - 1               number
-``int`` beyond, `BigInt` within       ``bigint``                  `BigInt` is an ``int``
+``int`` beyond, `BigInt` within       ``bigint``                  `BigInt` is an ``int``; 4300 digits at most
 ``float``                             number, ``number-special``  integral ones arrive as ``int``; -0.0 as 0
 ``list``                              array
 ``dict`` with ``str`` keys            object                      integer-like keys move to the front (SC-10)
@@ -181,17 +181,26 @@ class RegExp:
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "source", _escape_source(self.source))
+        if len(self.flags) > 1:
+            object.__setattr__(self, "flags", "".join(sorted(self.flags)))
+
+
+_LINE_ENDS = {"\n": "n", "\r": "r", "\u2028": "u2028", "\u2029": "u2029"}
 
 
 def _escape_source(source: str) -> str:
-    """``/`` escaped outside classes and ``(?:)`` for nothing, as the ``source`` property has them."""
+    """``/`` outside classes and line ends escaped, ``(?:)`` for nothing, as the ``source`` property has them."""
     if not source:
         return "(?:)"
-    if "/" not in source:
+    if "/" not in source and _LINE_ENDS.keys().isdisjoint(source):
         return source
     out: list[str] = []
     in_class = escaped = False
     for char in source:
+        if char in _LINE_ENDS:
+            out.append(_LINE_ENDS[char] if escaped else f"\\{_LINE_ENDS[char]}")
+            escaped = False
+            continue
         if char == "/" and not escaped and not in_class:
             out.append("\\")
         if escaped:

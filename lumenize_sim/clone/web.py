@@ -5,62 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import attrs
 
+from lumenize_sim.clone.hrefs import normal_href
 from lumenize_sim.clone.text import dumps, loads
 from lumenize_sim.clone.values import ArrayBuffer
 
 __all__ = ["URL", "Headers", "RequestSync", "ResponseSync"]
-
-_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
-_KEEP = "!$%&'()*+,-./:;=@[]_~|^\\`{}"
-
-
-def _normalised(href: str) -> str:
-    text = href.strip()
-    parts = urlsplit(text)
-    scheme = parts.scheme.lower()
-    if not scheme:
-        raise TypeError(f"Invalid URL string: {href!r} has no scheme")
-    if scheme not in _DEFAULT_PORTS:
-        return scheme + text[len(scheme) :]
-    if not parts.hostname:
-        raise TypeError(f"Invalid URL string: {href!r} has no host")
-    userinfo = parts.netloc.rpartition("@")[0]
-    host = parts.hostname
-    if not host.isascii():
-        host = host.encode("idna").decode("ascii")
-    if ":" in host:
-        host = f"[{host}]"
-    port = parts.port
-    netloc = (f"{userinfo}@" if userinfo else "") + host
-    if port is not None and port != _DEFAULT_PORTS[scheme]:
-        netloc += f":{port}"
-    path = quote(_without_dots(parts.path or "/"), safe="!$%&'()*+,-./:;=@[]_~|")
-    query = quote(parts.query, safe=_KEEP + "?")
-    fragment = quote(parts.fragment, safe=_KEEP + "?#")
-    bare = text.partition("#")[0]
-    tail = f"?{query}" if "?" in bare else ""
-    tail += f"#{fragment}" if "#" in text else ""
-    return f"{scheme}://{netloc}{path}{tail}"
-
-
-def _without_dots(path: str) -> str:
-    if "/." not in path:
-        return path
-    out: list[str] = []
-    segments = path.split("/")[1:]
-    for position, segment in enumerate(segments):
-        if segment in {".", ".."}:
-            if segment == ".." and out:
-                out.pop()
-            if position == len(segments) - 1:
-                out.append("")
-        else:
-            out.append(segment)
-    return "/" + "/".join(out)
 
 
 @attrs.frozen
@@ -71,7 +23,7 @@ class URL:
         TypeError: ``href`` is no absolute URL.
     """
 
-    href: str = attrs.field(converter=_normalised)
+    href: str = attrs.field(converter=normal_href)
 
     def __str__(self) -> str:
         return self.href
@@ -182,9 +134,9 @@ class _Body:
 
 @attrs.define
 class RequestSync(_Body):
-    """A request with its body in memory (SC-37)."""
+    """A request with its body in memory (SC-37); its method in capitals (SC-4)."""
 
-    url: str = attrs.field(converter=_normalised)
+    url: str = attrs.field(converter=normal_href)
     method: str = attrs.field(default="GET", converter=_upper)
     headers: Headers = attrs.field(factory=Headers, converter=_headers)
     body: Any = None

