@@ -21,6 +21,7 @@ from lumenize_sim.explore.profile import EMPTY, Noting, Profile
 from lumenize_sim.explore.sighting import Noted, Sighting
 from lumenize_sim.explore.strategies import NAMES, Corpus, make_strategy, strategy_of, turn_of
 from lumenize_sim.explore.strategies.timed import Timed
+from lumenize_sim.kernel.anchors import AnchoredGuide
 from lumenize_sim.kernel.choice import Choice, key_of
 from lumenize_sim.kernel.chooser import EVERYTHING, Diverged, FollowingChooser, FreeChooser, Guide, GuidedChooser
 from lumenize_sim.kernel.guide import OrderGuide, TapeGuide, orders_of
@@ -201,9 +202,9 @@ def roam(
     noted: Noted | None = None
     chooser: Any
     if after:
-        guide = TapeGuide(tuple(after), strict=False)
+        guide = AnchoredGuide(after)
         chooser = (
-            GuidedChooser(guide)
+            GuidedChooser(guide, total=any(c.label.startswith(f"{EVERYTHING}#") for c in after))
             if strategy == "fifo"
             else FollowingChooser(guide, make_strategy(strategy, draw, profile=profile, turn=turn, corpus=corpus))
         )
@@ -385,8 +386,8 @@ def simulate(
         strategy: ``fifo`` or one of the portfolio; by default drawn from the seed.
         faults: instead of the scenario's own.
         options: instead of the scenario's own.
-        follow: a tape whose choices come first, matched by label and left out where they no longer
-            apply; then the strategy goes on.
+        follow: a tape whose choices come first, each found by the two events that it orders, wherever these
+            stand by now, and left out where they no longer come; then the strategy goes on.
         save: folder or file for the tape; not written by default.
 
     Raises:
