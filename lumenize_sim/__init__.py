@@ -9,8 +9,10 @@ from lumenize_sim.clone import RangeError as RangeError
 from lumenize_sim.errors import AppError as AppError
 from lumenize_sim.errors import SimulatorError as SimulatorError
 from lumenize_sim.errors import UsageError as UsageError
+from lumenize_sim.explore import Enumeration as Enumeration
 from lumenize_sim.explore import Report as Report
 from lumenize_sim.explore import Run as Run
+from lumenize_sim.explore import enumerate_behaviours as enumerate_behaviours
 from lumenize_sim.explore import explore as explore
 from lumenize_sim.explore import replay as replay
 from lumenize_sim.explore import simulate as simulate
@@ -63,6 +65,7 @@ __all__ = [
     "DurableObject",
     "DurableObjectError",
     "DurableObjectState",
+    "Enumeration",
     "Faults",
     "LumenizeClient",
     "LumenizeClientGateway",
@@ -93,6 +96,7 @@ __all__ = [
     "World",
     "WorldOptions",
     "begin",
+    "enumerate_behaviours",
     "explore",
     "gather",
     "mesh",

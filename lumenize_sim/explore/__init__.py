@@ -11,4 +11,16 @@ from lumenize_sim.explore.run import Run as Run
 from lumenize_sim.explore.run import replay as replay
 from lumenize_sim.explore.run import simulate as simulate
 
-__all__ = ["Failure", "Progress", "Report", "Run", "explore", "load_scenario", "replay", "simulate"]
+__all__ = [
+    "Behaviour",
+    "Enumeration",
+    "Failure",
+    "Progress",
+    "Report",
+    "Run",
+    "enumerate_behaviours",
+    "explore",
+    "load_scenario",
+    "replay",
+    "simulate",
+]

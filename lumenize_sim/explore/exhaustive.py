@@ -10,24 +10,29 @@ Objects that share memory behind the back of the mesh race without any receiver 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import product
 
 import attrs
 
 from lumenize_sim.errors import UsageError
 from lumenize_sim.explore.happenings import Recording
+from lumenize_sim.explore.leaks import leaked, remembered
 from lumenize_sim.explore.reversals import Reversals
 from lumenize_sim.explore.run import apart, guided
 from lumenize_sim.explore.wakeup import Path
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import EVERYTHING
 from lumenize_sim.kernel.guide import OrderGuide, orders_of
-from lumenize_sim.kernel.plan import FaultPlan
+from lumenize_sim.kernel.plan import FaultPlan, fault_label
+from lumenize_sim.world.faults import KINDS, with_flushes
+from lumenize_sim.world.options import OPTIONS, option_kind
 from lumenize_sim.world.run import Outcome, run_scenario
 from lumenize_sim.world.scenario import Scenario
 
-__all__ = ["Behaviour", "Enumeration", "enumerate_behaviours"]
+__all__ = ["Behaviour", "Enumeration", "Search", "enumerate_behaviours", "told"]
 
 #: Endings that cut a run short, so that something may lie behind them.
 _CUT = ("step_limit", "cpu_limit")
@@ -62,88 +67,191 @@ class Behaviour:
 
 @attrs.frozen
 class Enumeration:
-    """What an exhaustive search found.
+    """What an exhaustive search found.  As a text it says whether that is everything.
 
     Attributes:
         complete: there is no other behaviour.
-        behaviours: all that differ in digest or outcome, in order of discovery.
+        behaviours: all that differ in digest or outcome, in order of discovery: those with fewer faults first.
         runs: how many runs it took.
+        plans: how many plans of faults and values of options were gone through.
+        why: what stands in the way of completeness, in words; empty where nothing does.
     """
 
     complete: bool
     behaviours: list[Behaviour]
     runs: int
+    plans: int
+    why: str
+
+    def __str__(self) -> str:
+        return told(len(self.behaviours), self.runs, self.why)
 
 
-def enumerate_behaviours(scenario: Scenario, *, limit: int = 10_000, seed: int = 0) -> Enumeration:
-    """Every behaviour of ``scenario``, without faults.
+def told(behaviours: int, runs: int, why: str) -> str:
+    """How a search ended, in one line."""
+    counts = f"{behaviours} behaviour{'' if behaviours == 1 else 's'}"
+    return f"not complete: {counts} in {runs} runs, {why}" if why else f"complete: {counts}"
+
+
+def enumerate_behaviours(scenario: Scenario, *, limit: int = 10_000, seed: int = 0, max_faults: int = 0) -> Enumeration:
+    """Every behaviour of ``scenario``: all orders, with all values of options that are explored.
+
+    One run for each order of what depends on each other, and for each plan of faults.
 
     Args:
         limit: runs at most; what is found until then is returned as incomplete.
         seed: of application randomness.
+        max_faults: so many faults at most in one run, of the kinds that the scenario declares: each
+            combination of those that are possible in some run, with all their values.
 
     Raises:
-        UsageError: the network is timed, where order follows from latencies and is no choice.
+        UsageError: the network is timed, where order follows from latencies and is no choice; or faults are asked
+            for, and the scenario declares none.
         KeyboardInterrupt: Ctrl-C.
     """
-    if scenario.options.network.model == "timed":
-        raise UsageError(
-            "a timed network has no finite set of behaviours: enumerate with Network(model='asynchronous')"
-        )
-    return apart(lambda: _Search(scenario, limit, seed).run())
+    search = Search(scenario, limit=limit, seed=seed, max_faults=max_faults)
+
+    def work() -> Enumeration:
+        found: dict[tuple[str, str], Behaviour] = {}
+        for behaviour in search.behaviours():
+            found.setdefault((behaviour.digest, behaviour.outcome.kind), behaviour)
+        return Enumeration(not search.why, list(found.values()), search.runs, search.plans, search.why)
+
+    return apart(work)
 
 
-class _Search:
-    def __init__(self, scenario: Scenario, limit: int, seed: int) -> None:
+class Search:
+    """An exhaustive search.
+
+    Args:
+        scenario, limit, seed, max_faults: see `enumerate_behaviours`.
+
+    Attributes:
+        runs: so far.
+        plans: of faults and values of options, so far.
+        why: what stands in the way of completeness; known when the search has ended.
+        broken_off: runs that turned out to be gone through elsewhere.
+        total: runs are watched after every turn, so that every order matters.
+    """
+
+    def __init__(self, scenario: Scenario, *, limit: int, seed: int, max_faults: int = 0) -> None:
+        if scenario.options.network.model == "timed":
+            raise UsageError(
+                "a timed network has no finite set of behaviours: enumerate with Network(model='asynchronous')"
+            )
+        if limit < 1:
+            raise UsageError(f"limit={limit}: allow at least 1 run")
+        if max_faults < 0 or (max_faults and not scenario.faults.kinds):
+            raise UsageError(
+                f"max_faults={max_faults}: say which kinds, as in @scenario(app, faults=Faults(kinds=('crash',)))"
+                if max_faults > 0
+                else f"max_faults={max_faults}; use a number from 0 on"
+            )
         self.scenario = scenario
         self.limit = limit
         self.seed = seed
-        self.total = False
+        self.max_faults = max_faults
         self.runs = 0
-        self.traces = 0
+        self.plans = 0
+        self.why = ""
+        self.broken_off = 0
+        self.total = False
+
+    def behaviours(self) -> Iterator[Behaviour]:
+        """One for each run that is not one of a smaller plan; equal ones may come from different orders and plans."""
+        self.why = "broken off"
+        scenario = self.scenario
+        held = remembered(scenario)
+        why = "the order of tasks within a turn is not enumerated" if scenario.options.explore_tasks else ""
+        waiting = deque((options, dict[str, int]()) for options in self._options())
+        known: dict[tuple[tuple[str, int], ...], None] = {}
+        while waiting:
+            options, faults = waiting.popleft()
+            self.plans += 1
+            orders = _Orders(self, {**options, **with_flushes(faults)}, census=len(faults) < self.max_faults)
+            for outcome, plan in orders.outcomes():
+                fired = {choice.label: choice.value for choice in plan.fired}
+                # A fault that was never reached makes a run of a smaller plan.
+                if all(label in fired for label in faults):
+                    assert outcome.trace is not None
+                    yield Behaviour(scenario, outcome.trace.digest, outcome, fired, self.seed)
+                    for label, value in self._possible(plan) if len(faults) < self.max_faults else ():
+                        more = {**faults, label: value}
+                        key = tuple(sorted({**options, **more}.items()))
+                        if label not in faults and key not in known:
+                            known[key] = None
+                            waiting.append((options, more))
+            self.broken_off += orders.path.blocked
+            why = why or orders.why
+            if self.runs >= self.limit and (waiting or not orders.ended):
+                why = f"the limit of {self.limit} runs was reached"
+                break
+        names = leaked(held, remembered(scenario))
+        if names:
+            why = f"the app keeps something from run to run: {', '.join(names)}"
+        self.why = why
+
+    def _options(self) -> Iterator[dict[str, int]]:
+        """All values of the options that are explored; first the defaults."""
+        explored = self.scenario.options.objects.explored
+        for values in product(*(range(bound) for bound in explored.values())):
+            yield {
+                fault_label(option_kind(name), OPTIONS, 0): value
+                for name, value in zip(explored, values, strict=True)
+                if value
+            }
+
+    def _possible(self, plan: FaultPlan) -> Iterator[tuple[str, int]]:
+        """What could have gone wrong in a run besides, each with all its values."""
+        faults = self.scenario.faults
+        for (kind, target), possible in sorted(plan.census.items()):
+            if kind in faults.kinds and (not faults.targets or target.startswith(faults.targets)):
+                for nth in possible:
+                    for value in range(1, KINDS[kind][0]):
+                        yield fault_label(kind, target, nth), value
+
+
+class _Orders:
+    """All orders under one plan, one run for each."""
+
+    def __init__(self, search: Search, planned: Mapping[str, int], *, census: bool) -> None:
+        self.search = search
+        self.planned = planned
+        self.census = census
         self.path = Path()
-        self.cut = scenario.options.explore_tasks
-        self.found: dict[tuple[str, str], Behaviour] = {}
+        self.ended = False
+        self.why = ""
 
-    def run(self) -> Enumeration:
-        for outcome in self.outcomes():
-            assert outcome.trace is not None
-            found = (outcome.trace.digest, outcome.kind)
-            if found not in self.found:
-                self.found[found] = Behaviour(self.scenario, outcome.trace.digest, outcome, {}, self.seed)
-        return Enumeration(self.complete, list(self.found.values()), self.runs)
-
-    def outcomes(self) -> Iterator[Outcome]:
-        outcome, recording = self.go()
-        if outcome.watched:
-            # A monitor reads all actors after every turn, so every order matters.
-            self.total, self.path = True, Path()
-            outcome, recording = self.go()
-        self.complete = False
-        while True:
-            if outcome.kind in _CUT:
-                self.cut = True
+    def outcomes(self) -> Iterator[tuple[Outcome, FaultPlan]]:
+        search = self.search
+        while search.runs < search.limit:
+            recording = Recording(self.path, total=search.total)
+            plan = FaultPlan(self.planned, census=self.census)
+            search.runs += 1
+            outcome = run_scenario(search.scenario, recording, plan=plan, seed=search.seed, trace=True)
+            if outcome.watched and not search.total:
+                # A monitor reads all actors after every turn, so every order matters.
+                search.total, self.path = True, Path()
+                continue
             if self.path.changed:
+                self.why = "the app keeps something from run to run: the same steps led to other events"
                 break
-            broken_off = outcome.kind == "diverged"
-            if not broken_off:
-                self.traces += 1
-                yield outcome
-            ended = outcome.kind not in ("deadlock", "diverged")
-            if ended and recording.steps:
-                self.path.ended(recording.steps[-1].label)
-            reversals = Reversals(recording.steps, recording.known, ended=ended, since=self.path.branched)
-            if recording.steps:
-                reversals.plan(self.path.nodes)
-            self.cut = self.cut or reversals.too_many
+            if outcome.kind in _CUT:
+                self.why = f"a run was cut short ({outcome.kind}), and something may lie behind that"
+            if outcome.kind != "diverged":
+                yield outcome, plan
+            self._plan(recording, outcome.kind)
             if not self.path.advance():
-                self.complete = not self.cut
+                self.ended = True
                 break
-            if self.runs >= self.limit:
-                break
-            outcome, recording = self.go()
 
-    def go(self) -> tuple[Outcome, Recording]:
-        self.runs += 1
-        recording = Recording(self.path, total=self.total)
-        return run_scenario(self.scenario, recording, plan=FaultPlan(), seed=self.seed, trace=True), recording
+    def _plan(self, recording: Recording, kind: str) -> None:
+        steps = recording.steps
+        if steps:
+            ended = kind not in ("deadlock", "diverged")
+            if ended:
+                self.path.ended(steps[-1].label)
+            reversals = Reversals(steps, recording.known, ended=ended, since=self.path.branched)
+            reversals.plan(self.path.nodes)
+            if reversals.too_many:
+                self.why = "more messages may be late at once than can be enumerated"

@@ -19,7 +19,8 @@ from lumenize_sim.explore.run import record
 from lumenize_sim.kernel.chooser import FreeChooser
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.guide import orders_of
-from lumenize_sim.kernel.plan import FaultPlan
+from lumenize_sim.kernel.plan import FaultPlan, fault_label
+from lumenize_sim.world.faults import KINDS, with_flushes
 from lumenize_sim.world.run import Outcome, run_scenario
 
 generated: Any = load_module(Path(__file__).parent / "data" / "generated_programs.py")
@@ -79,8 +80,9 @@ def brute_force(chosen: Scenario, limit: int, planned: Mapping[str, int] | None 
         outcome = run_scenario(chosen, FreeChooser(strategy), plan=plan, trace=True)
         assert outcome.trace is not None
         picks = strategy.picks[: len(strategy.bounds)]
+        fired = {choice.label for choice in plan.fired}
         # A fault that was never reached makes a run of another plan.
-        if all(label in {choice.label for choice in plan.fired} for label in planned or {}):
+        if all(label in fired for label in planned or {}):
             found.setdefault((outcome.trace.digest, outcome.kind), list(picks))
             orders[order_of(outcome)] = None
             for place, possible in plan.census.items():
@@ -91,6 +93,28 @@ def brute_force(chosen: Scenario, limit: int, planned: Mapping[str, int] | None 
             return Raw(found, len(orders), runs, boundaries)
         picks[-1] += 1
     return None
+
+
+def brute_force_with_faults(
+    chosen: Scenario, limit: int, max_faults: int, planned: Mapping[str, int] | None = None
+) -> dict[tuple[str, str], Any] | None:
+    """What raw schedules under all plans do: a plan may add any fault that some schedule without it meets."""
+    planned = dict(planned or {})
+    raw = brute_force(chosen, limit, with_flushes(planned))
+    if raw is None:
+        return None
+    found: dict[tuple[str, str], Any] = {key: (planned, picks) for key, picks in raw.found.items()}
+    if max_faults:
+        for (kind, target), possible in raw.census.items():
+            for nth in possible if kind in chosen.faults.kinds else ():
+                for value in range(1, KINDS[kind][0]):
+                    label = fault_label(kind, target, nth)
+                    if label not in planned:
+                        more = brute_force_with_faults(chosen, limit, max_faults - 1, {**planned, label: value})
+                        if more is None:
+                            return None
+                        found.update(more)
+    return found
 
 
 def behaviours(enumeration: Enumeration) -> dict[tuple[str, str], Outcome]:
