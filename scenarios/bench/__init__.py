@@ -24,5 +24,7 @@ scenario            bug                                                         
 `reentrancy`        an object called back while it waits (A → B → A)                 2
 `registry`          a registry that looks for dependencies in too few rounds             5
 `late_cancel`       a cancellation that comes after the order was forgotten          1
+`stale_pong`        an old pong that counts for a new ping                           1
+`two_phase`         a coordinator that forgets a participant after an abort          1
 ==================  ===============================================================  =====
 """
