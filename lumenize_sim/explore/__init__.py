@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from lumenize_sim.explore.exhaustive import Behaviour as Behaviour
+from lumenize_sim.explore.exhaustive import Enumeration as Enumeration
+from lumenize_sim.explore.exhaustive import enumerate_behaviours as enumerate_behaviours
 from lumenize_sim.explore.explorer import explore as explore
 from lumenize_sim.explore.loading import load_scenario as load_scenario
 from lumenize_sim.explore.report import Failure as Failure

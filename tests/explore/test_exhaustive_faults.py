@@ -71,7 +71,7 @@ def equal(chosen: Any, max_faults: int, limit: int = 400) -> int:
 
 
 @pytest.mark.parametrize(
-    ("kinds", "max_faults"), [(("crash", "lost-call"), 1), (("failed-flush", "slow-flush"), 1), (("crash",), 2)]
+    "kinds, max_faults", [(("crash", "lost-call"), 1), (("failed-flush", "slow-flush"), 1), (("crash",), 2)]
 )
 def test_every_plan_of_a_few_faults_is_gone_through(kinds: tuple[str, ...], max_faults: int) -> None:
     assert equal(attrs.evolve(two_adds, faults=Faults(kinds=kinds)), max_faults) > 10
