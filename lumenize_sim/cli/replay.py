@@ -13,25 +13,27 @@ from lumenize_sim.explore import load_scenario, replay
 
 __all__ = ["command"]
 
-_WHY = "The app has changed since the tape was made, or something in it is not virtual: compare, then explore anew."
+_WHY = (
+    "The app has changed since the tape was made, or something in it is not virtual: compare, follow what the tape "
+    "meant with --lenient, or explore anew."
+)
 
 
 @click.command("replay")
 @click.argument("tape")
 @click.option("--scenario", "where", metavar="SCENARIO", help="Where the scenario is now (path.py or path.py::name).")
+@click.option("--lenient", is_flag=True, help="Where the app has changed, match events by label and cause; says how.")
 @trace_option
 @json_option
-def command(tape: str, where: str | None, trace_file: str | None, as_json: bool) -> int:
+def command(tape: str, where: str | None, lenient: bool, trace_file: str | None, as_json: bool) -> int:
     """Run again from TAPE, strictly.
 
     Exits with 0 if the run passed then and now, 1 if it failed then and fails the same way now, and 4 if it is not
-    the run that was recorded.
+    the run that was recorded.  A lenient run exits with 0 if it passes and 1 if it fails.
     """
     printer = Printer()
     with interruptible(command_line("replay", tape, scenario=where)), apart_from_json(as_json):
-        run = replay(tape, scenario=None if where is None else load_scenario(where))
-        if not as_json:
-            _ = run.explanation  # runs the app again, which may print and be interrupted
+        run = replay(tape, scenario=None if where is None else load_scenario(where), lenient=lenient)
     write_trace(run.trace, trace_file)
     if as_json:
         printer.json(run.to_json())
@@ -49,6 +51,11 @@ def command(tape: str, where: str | None, trace_file: str | None, as_json: bool)
             ("        replay: ", "dim"),
             (command_line("replay", tape, scenario=where), "cyan"),
         )
+    elif run.edited:
+        print_run(printer, run, after=", not the same run as recorded, but what the tape meant")
+        words = Words(run.trace)
+        for match in run.matches:
+            printer.line(("  ", "dim"), words.text(str(match)))
     else:
         print_run(printer, run, after=", the same run as recorded")
     return exit_of(run)

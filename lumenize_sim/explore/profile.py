@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from lumenize_sim.explore.sighting import Sighting
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.kernel.chooser import Guide, GuidedChooser
 from lumenize_sim.kernel.event import Event
 
 __all__ = ["EMPTY", "Noting", "Profile", "kind_of"]
@@ -91,15 +91,15 @@ EMPTY = Profile()
 
 
 class Noting(GuidedChooser):
-    """First come, first served, noting what was made during what.
+    """First come, first served, or as a guide says, noting what was made during what.
 
     Attributes:
         made: all events that became known, by label.
         parents: label of each, to that of the event during which it was made.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, guide: Guide | None = None, *, total: bool = False) -> None:
+        super().__init__(guide, total=total)
         self.made: dict[str, Event] = {}
         self.parents: dict[str, str] = {}
         self._links: dict[str, str] = {}

@@ -15,8 +15,9 @@ import trio
 
 from lumenize_sim.check.finding import Finding
 from lumenize_sim.errors import SimulatorError, UsageError
-from lumenize_sim.explore.explain import explained
+from lumenize_sim.explore.explain import explain
 from lumenize_sim.explore.loading import load_scenario, shown_path
+from lumenize_sim.explore.matching import Match, Matcher, MatchingChooser, MatchingPlan, Recording, anchors_of
 from lumenize_sim.explore.profile import EMPTY, Noting, Profile
 from lumenize_sim.explore.sighting import Noted, Sighting
 from lumenize_sim.explore.strategies import NAMES, Corpus, make_strategy, strategy_of, turn_of
@@ -54,6 +55,8 @@ class Run:
         trace: what happened.
         seed: it was drawn from.
         path: where the tape was written, if it was.
+        edited: it is not the run of the tape that it was made from, but what that meant; see `replay`.
+        matches: then what became of each choice of that tape.
     """
 
     scenario: Scenario
@@ -62,7 +65,8 @@ class Run:
     trace: Trace
     seed: int
     path: Path | None = None
-    _why: list[tuple[Finding | None, Run | None]] = attrs.field(factory=list, init=False, repr=False)
+    edited: bool = False
+    matches: tuple[Match, ...] = ()
 
     @property
     def failure(self) -> BaseException | None:
@@ -84,21 +88,8 @@ class Run:
 
     @property
     def explanation(self) -> Finding | None:
-        """The racing pair behind a failure; ``None`` of a run that passed, and where nothing is known.
-
-        Looked for once, which runs the app up to 40 times: the pair has been flipped, and `flipped` passes.
-        """
-        return self._explained()[0]
-
-    @property
-    def flipped(self) -> Run | None:
-        """The nearest run that passes: with the racing pair in the other order, or without the fault."""
-        return self._explained()[1]
-
-    def _explained(self) -> tuple[Finding | None, Run | None]:
-        if not self._why:
-            self._why.append(apart(lambda: explained(self)) if self.outcome.failed else (None, None))
-        return self._why[0]
+        """The racing pair behind a failure, as far as the trace shows one."""
+        return explain(self.trace, self.tape.choices)
 
     def to_json(self) -> dict[str, Any]:
         """What ``--json`` prints."""
@@ -116,6 +107,7 @@ class Run:
             "events": self.outcome.events,
             "virtual_s": self.outcome.virtual_s,
             "faults": self.outcome.faults,
+            **({"matches": [str(match) for match in self.matches]} if self.edited else {}),
         }
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, Any]:
@@ -265,12 +257,15 @@ def guided(
     trace: bool = False,
     faults: FaultPlan | None = None,
     total: bool = False,
+    chooser: GuidedChooser | None = None,
 ) -> tuple[Outcome, tuple[Choice, ...]]:
     """Run once, following ``guide``.  Returns the outcome and the choices that the run turned out to need.
 
-    ``total``: in total order, for runs that are watched after every turn.
+    Args:
+        total: in total order, for runs that are watched after every turn.
+        chooser: one that has the guide, instead.
     """
-    chooser = GuidedChooser(guide, total=total)
+    chooser = GuidedChooser(guide, total=total) if chooser is None else chooser
     plan = faults if faults is not None else FaultPlan(planned)
     taken: list[Choice] = []
 
@@ -330,7 +325,9 @@ def canonical(
 
 def record(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, total: bool = False) -> Run:
     """Run from choices, strictly, and record everything."""
-    outcome, taken = _strict(scenario, choices, seed=seed, total=total)
+    noting, plan = Recording(TapeGuide(choices), total=total), FaultPlan(fired(choices))
+    plan.progress = lambda: len(noting.log)
+    outcome, taken = _strict(scenario, choices, seed=seed, chooser=noting, plan=plan)
     if outcome.kind == "diverged":
         raise SimulatorError(f"a tape that was just recorded does not replay: {outcome.message}")
     assert outcome.trace is not None
@@ -345,16 +342,20 @@ def record(scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, total:
         digest=outcome.trace.digest,
         log=tuple(outcome.log),
         versions=versions(),
+        left=noting.left,
+        causes=noting.causes,
+        about=noting.about,
+        anchors=anchors_of(plan, outcome.log),
     )
     return Run(scenario=scenario, outcome=outcome, tape=tape, trace=outcome.trace, seed=seed)
 
 
 def _strict(
-    scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, total: bool
+    scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, chooser: GuidedChooser, plan: FaultPlan
 ) -> tuple[Outcome, tuple[Choice, ...]]:
-    guide = TapeGuide(choices)
-    plan = FaultPlan(fired(choices))
-    outcome, taken = guided(scenario, guide, seed=seed, faults=plan, tasks=tasks_of(choices), trace=True, total=total)
+    outcome, taken = guided(
+        scenario, None, seed=seed, faults=plan, tasks=tasks_of(choices), trace=True, chooser=chooser
+    )
     if outcome.kind != "diverged":
         expected = {c.label: c for c in choices}
         found = {c.label: c for c in taken}
@@ -440,21 +441,22 @@ def saved(run: Run, where: str | os.PathLike[str]) -> Run:
     target = Path(where)
     if target.suffix != ".tape":
         target = target / f"{run.scenario.name}-{run.digest[:8]}.tape"
-    kept = attrs.evolve(run, path=run.tape.write(target))
-    kept._why.extend(run._why)  # it is the same run, so it has the same explanation
-    return kept
+    return attrs.evolve(run, path=run.tape.write(target))
 
 
-def replay(tape: Tape | str | os.PathLike[str], *, scenario: Scenario | None = None) -> Run:
-    """Run again from a tape, strictly.
+def replay(tape: Tape | str | os.PathLike[str], *, scenario: Scenario | None = None, lenient: bool = False) -> Run:
+    """Run again from a tape, strictly, or leniently after the app was edited.
 
     Args:
         tape: the tape, or its file.
         scenario: the scenario, where it cannot be imported from the tape's path.
+        lenient: where the strict run diverges, match the tape's events with those of the app as it
+            is now, by label and by what they came of, and follow its choices by what they meant.
+            ``matches`` of the run says how each was matched, and its tape is a new one.
 
     Returns:
         The run; its outcome is ``diverged`` where it is not the run that was recorded, with
-        the first difference in the message.
+        the first difference in the message.  A lenient run does not diverge: whether it still fails is its outcome.
 
     Raises:
         UsageError: the tape is none, or is one of another scenario.
@@ -478,11 +480,60 @@ def replay(tape: Tape | str | os.PathLike[str], *, scenario: Scenario | None = N
     except (KeyError, TypeError) as error:
         raise UsageError(f"the tape's options are not those of this release ({error}): record it anew.") from None
     scenario = attrs.evolve(scenario, options=options, faults=faults)
-    return apart(lambda: _replayed(scenario, read, path))
+
+    def work() -> Run:
+        run = _replayed(scenario, read, path)
+        return run if run.outcome.kind != "diverged" or not lenient else matched(scenario, read)
+
+    return apart(work)
+
+
+def matched(scenario: Scenario, tape: Tape) -> Run:
+    """Run what ``tape`` meant, in an app that was edited since.
+
+    First each choice is followed by the events that it was about, then, where the failure does not come again,
+    by its label and number.
+    """
+    runs: list[Run] = []
+    for follow in (_by_cause, _by_label):
+        run = follow(scenario, tape)
+        if run.outcome.kind == tape.outcome:
+            return run
+        runs.append(run)
+    return runs[0]
+
+
+def _by_cause(scenario: Scenario, tape: Tape) -> Run:
+    matcher = Matcher(tape)
+    chooser = MatchingChooser(tape, matcher)
+    plan = MatchingPlan(fired(tape.choices), tape, matcher)
+    outcome, _ = guided(
+        scenario, None, seed=tape.seed, faults=plan, tasks=(tasks := tasks_of(tape.choices)), chooser=chooser
+    )
+    matches = chooser.matches(tape, plan)
+    _, choices = canonical(scenario, outcome, plan, tasks, seed=tape.seed)
+    run = record(scenario, choices, seed=tape.seed, total=outcome.watched)
+    return attrs.evolve(run, edited=True, matches=tuple(matches))
+
+
+def _by_label(scenario: Scenario, tape: Tape) -> Run:
+    guide, plan = TapeGuide(tape.choices, strict=False), FaultPlan(fired(tape.choices))
+    tasks = tasks_of(tape.choices)
+    outcome, _ = guided(
+        scenario, guide, seed=tape.seed, faults=plan, tasks=tasks, total=bool(tape.options.get("total"))
+    )
+    _, choices = canonical(scenario, outcome, plan, tasks, seed=tape.seed)
+    run = record(scenario, choices, seed=tape.seed, total=outcome.watched)
+    done = {choice.label for choice in plan.fired}
+    left = [*guide.skipped, *(c for c in tape.choices if c.kind == "fault" and c.label not in done)]
+    matches = tuple(Match(c, "dropped" if c in left else "number", c.label) for c in tape.choices)
+    return attrs.evolve(run, edited=True, matches=matches)
 
 
 def _replayed(scenario: Scenario, tape: Tape, path: Path | None) -> Run:
-    outcome, _ = _strict(scenario, tape.choices, seed=tape.seed, total=bool(tape.options.get("total")))
+    chooser = GuidedChooser(TapeGuide(tape.choices), total=bool(tape.options.get("total")))
+    plan = FaultPlan(fired(tape.choices))
+    outcome, _ = _strict(scenario, tape.choices, seed=tape.seed, chooser=chooser, plan=plan)
     assert outcome.trace is not None
     if outcome.kind != "diverged":
         difference = _first_difference(tape, outcome)

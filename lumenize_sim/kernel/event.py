@@ -38,10 +38,12 @@ class Event:
         background: housekeeping that a settled world need not wait for.
         link: the queue whose head it is, or ``None``.
         waiting, waits: whether the agenda holds it for its time, and how often it did.
+        about: what it carries, for matching runs after edits: a call, or the text of a frame.
         not_before_us: local work that takes this long whatever the network does.
     """
 
     __slots__ = (
+        "about",
         "actor",
         "background",
         "cancelled",
@@ -87,6 +89,7 @@ class Event:
         self.waits = 0
         self.priority = 0.0
         self.where: str | None = None
+        self.about: Any = None
 
     def __lt__(self, other: Event) -> bool:
         return self.seq < other.seq

@@ -168,8 +168,8 @@ class Kernel:
     def post_on(self, link: Link, event: Event) -> None:
         """``event`` goes onto ``link`` behind what is there."""
         self.agenda.stamp(event)
-        self.chooser.created(event)
         event.link = link
+        self.chooser.created(event)
         if link.queue is _NOTHING:
             link.queue = deque()
         link.queue.append(event)

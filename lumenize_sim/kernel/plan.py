@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from lumenize_sim.kernel.choice import Choice, key_of
 
-__all__ = ["FaultPlan", "fault_label"]
+__all__ = ["FaultPlan", "fault_label", "place_of"]
 
 
 def fault_label(kind: str, target: str, nth: int) -> str:
@@ -14,7 +14,7 @@ def fault_label(kind: str, target: str, nth: int) -> str:
     return f"{target}%{kind}#{nth}"
 
 
-def _place_of(label: str) -> tuple[str, str]:
+def place_of(label: str) -> tuple[str, str]:
     """Kind and target of a label; a target may have any sign in its name."""
     target, _, kind = label.rpartition("#")[0].rpartition("%")
     return kind, target
@@ -41,6 +41,7 @@ class FaultPlan:
         census: boundaries met so far where they are counted, ``(kind, target)`` to the numbers of those where
             something could happen.
         quiet: no more faults from here on.
+        progress: how many events have happened; where it is given, ``trail`` keeps it for each boundary of ``census``.
     """
 
     __slots__ = (
@@ -54,7 +55,9 @@ class FaultPlan:
         "_targets",
         "census",
         "fired",
+        "progress",
         "quiet",
+        "trail",
     )
 
     def __init__(
@@ -68,7 +71,7 @@ class FaultPlan:
         self._sliding: dict[tuple[str, str], list[tuple[int, int]]] | None = {} if slide else None
         self._planned = dict(planned or {})
         self._targets = {label.rpartition("%")[0] for label in self._planned}
-        self._places = {_place_of(label) for label in self._planned}
+        self._places = {place_of(label) for label in self._planned}
         self._counting = census
         self._active = census or bool(self._planned)
         self._roam = roam
@@ -76,6 +79,8 @@ class FaultPlan:
         self._counts: dict[tuple[str, str], int] = {}
         self.fired: list[Choice] = []
         self.quiet = False
+        self.progress: Callable[[], int] | None = None
+        self.trail: dict[tuple[str, str], list[int]] = {}
 
     def __bool__(self) -> bool:
         return self._active
@@ -109,6 +114,8 @@ class FaultPlan:
             self.census[place].append(nth)
         else:
             self.census[place] = [nth]
+        if self.progress is not None:
+            self.trail.setdefault(place, []).append(self.progress())
         if not self._planned or self.quiet:
             return 0
         label = fault_label(kind, target, nth)
@@ -126,7 +133,7 @@ class FaultPlan:
             self._sliding[place] = sorted(
                 (int(label.rpartition("#")[2]), value)
                 for label, value in self._planned.items()
-                if _place_of(label) == place
+                if place_of(label) == place
             )
         waiting = self._sliding[place]
         return waiting.pop(0)[1] if waiting and waiting[0][0] <= nth else 0

@@ -37,6 +37,10 @@ class Tape:
         outcome, message, digest: what the run came to.
         log: arrivals, ``(receiver or None, label)``.
         versions: of Python, Trio and this package; informative.
+        left: what was made and had not arrived when the run ended, ``(receiver or None, label)``.
+        causes: for each of ``log`` and ``left`` the position of the arrival during which it was made, or -1.
+        about: for each of them what it carries, in a word: the method of a call, what a frame is for.
+        anchors: for each fault the arrival that it followed, as a position, and how many boundaries lay between.
     """
 
     scenario: str
@@ -49,6 +53,10 @@ class Tape:
     digest: str
     log: tuple[tuple[str | None, str], ...]
     versions: dict[str, str]
+    left: tuple[tuple[str | None, str], ...] = ()
+    causes: tuple[int, ...] = ()
+    about: tuple[str, ...] = ()
+    anchors: dict[str, tuple[int, int]] = attrs.field(factory=dict)
 
     @property
     def non_default(self) -> int:
@@ -76,6 +84,10 @@ class Tape:
             "digest": self.digest,
             "log": [list(entry) for entry in self.log],
             "versions": self.versions,
+            "left": [list(entry) for entry in self.left],
+            "causes": list(self.causes),
+            "about": list(self.about),
+            "anchors": {label: list(place) for label, place in self.anchors.items()},
         }
         return cbor2.dumps(data, canonical=True)
 
@@ -138,8 +150,16 @@ class Tape:
                 outcome=_text(data["outcome"]),
                 message=_text(data["message"]),
                 digest=_text(data["digest"]),
-                log=tuple((None if actor is None else _text(actor), _text(label)) for actor, label in data["log"]),
+                log=_arrivals(data["log"]),
                 versions={_text(k): _text(v) for k, v in data["versions"].items()},
+                # Tapes of earlier releases have none of these, and are matched by labels alone.
+                left=_arrivals(data.get("left", [])),
+                causes=tuple(_number(cause) for cause in data.get("causes", [])),
+                about=tuple(_text(word) for word in data.get("about", [])),
+                anchors={
+                    _text(label): (_number(at), _number(since))
+                    for label, (at, since) in data.get("anchors", {}).items()
+                },
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             what = f"{type(error).__name__}: {error}"
@@ -152,6 +172,10 @@ def _choice(entry: list[Any]) -> Choice:
     if not 0 <= value < bound:
         raise ValueError(f"choice {label!r} has value {value} of {bound}")
     return Choice(_text(label), value, bound, _number(key), _text(pick), _text(over))
+
+
+def _arrivals(entries: list[Any]) -> tuple[tuple[str | None, str], ...]:
+    return tuple((None if actor is None else _text(actor), _text(label)) for actor, label in entries)
 
 
 def _text(value: object) -> str:

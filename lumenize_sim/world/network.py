@@ -106,6 +106,14 @@ class SimCall(Call):
         """See `Call`."""
         return self.network.world.cause
 
+    @property
+    def subject(self) -> str:
+        """Its method, or that of the chain that it carries."""
+        args = self.args
+        if self.method == "_execute_operation" and args and type(args[0]) is Envelope:
+            return describe_chain(args[0].chain)[0]
+        return self.method if type(self.method) is str else ".".join(self.method)
+
     def leave(self) -> None:
         """See `Call`."""
         self.network.transmit(self)
@@ -375,6 +383,7 @@ class CallNetwork:
 
     def post(self, target: Any, call: SimCall, event: Event) -> None:
         """Onto one of the two channels of a stub (RPC-1a)."""
+        event.about = call
         while type(target) is RpcPromise:
             target = target._call.target
         if call.method == "fetch" and type(target) is not RpcStub:

@@ -58,7 +58,7 @@ class Wires:
             self.tapped.append((connection.id, direction, data if isinstance(data, str) else data.hex()))
         cause = self._record_frame(connection, way, label, data)
         if not (end.silent or (self._world.plan and self._fault(connection, way))):
-            self.carry(connection, way, label, lambda far, label: far.received(label, data), cause)
+            self.carry(connection, way, label, lambda far, label: far.received(label, data), cause, about=data)
 
     def _record_frame(self, connection: Connection, way: str, label: str, data: Any) -> int:
         if not self._world.tracing:
@@ -70,10 +70,14 @@ class Wires:
         up, down = connection.ends[UP].name, getattr(connection.asked, "name", "")
         return (up, down) if way == UP else (down, up)
 
-    def carry(self, connection: Connection, way: str, label: str, arrive: Arrive, cause: int = -1) -> None:
+    def carry(
+        self, connection: Connection, way: str, label: str, arrive: Arrive, cause: int = -1, *, about: Any = None
+    ) -> None:
         """Something that arrives at the other end behind what is under way to it."""
         if way == DOWN or connection.asked is not None:
-            self._send_on(connection.ways[way], self.event(connection, way, label, arrive, cause))
+            event = self.event(connection, way, label, arrive, cause)
+            event.about = about
+            self._send_on(connection.ways[way], event)
 
     def opened(self, connection: Connection, response: Response) -> None:
         """The answer to an upgrade, accepted or not, goes down."""

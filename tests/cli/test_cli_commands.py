@@ -263,6 +263,26 @@ def test_replay_of_another_run_exits_with_4_and_names_both_contexts() -> None:
     assert "not the run that was recorded" in shown.stderr
 
 
+def test_replay_of_an_edited_app_says_how_it_matched() -> None:
+    """The driver waits a little first: every index has moved, and no event has another name."""
+    tape = failed()
+    source = Path("apps.py").read_text(encoding="utf-8")
+    name = Tape.read(tape).scenario
+    edited = re.sub(rf"(async def {name}\(world: World\) -> None:\n)", r"\1    await world.advance(0.25)\n", source)
+    assert edited != source
+    Path("edited.py").write_text(edited, encoding="utf-8")
+    where = f"edited.py::{name}"
+    strict = cli("replay", tape, "--scenario", where)
+    assert strict.exit_code == 4
+    assert "--lenient" in strict.stdout
+    result = cli("replay", tape, "--scenario", where, "--lenient")
+    assert result.exit_code == 1
+    assert f"{name}: failed, not the same run as recorded, but what the tape meant" in result.stdout
+    matched = len(re.findall(r"^  matched by ", result.stdout, re.MULTILINE))
+    assert matched == len(Tape.read(tape).choices)
+    assert len(json.loads(cli("replay", tape, "--scenario", where, "--lenient", "--json").stdout)["matches"]) == matched
+
+
 def test_replay_finds_a_scenario_that_has_moved() -> None:
     tape = tape_of(cli("run", "apps.py::green"))
     Path("apps.py").rename("moved.py")
