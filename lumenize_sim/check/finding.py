@@ -42,14 +42,18 @@ class Finding:
     """A racing pair.
 
     Attributes:
-        kind: ``stale-write`` (a read-modify-write lost what came between), ``stale-read`` (acted on a value that
-            had changed), or ``conflict`` (both access the key and one writes).
+        kind: ``stale-write`` (a read-modify-write lost what came between), ``stale-check`` (decided by a value that had
+            changed), ``stale-read`` (acted on one), ``conflict`` (both access the key and one writes), ``order`` (no
+            more is known), ``fault``, ``delay``, or what a checker of traces calls it:
+            ``early-output``, ``acknowledged-then-lost``, ``repeated-effect``, ``lost-continuation``, ``deadlock``,
+            ``livelock``.
         object: the actor that owns the key.
         key: as recorded.
         first: for the stale kinds the read that went stale.
         second: the write that came between; for ``conflict`` the other access.
         then: for the stale kinds what ``first``'s strand did in a later turn with what it had read.
         message: the same in words, with the source lines.
+        passing: how a run passes, and did: ``with`` another order, ``without`` a fault; empty where none was found.
     """
 
     kind: str
@@ -59,9 +63,10 @@ class Finding:
     second: Access
     message: str
     then: Access | None = None
+    passing: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: kind, object, key, first, second, message."""
+        """Plain values: kind, object, key, first, second, message, and passing where there is something to say."""
         return {
             "kind": self.kind,
             "object": self.object,
@@ -69,4 +74,5 @@ class Finding:
             "first": self.first.to_json(),
             "second": self.second.to_json(),
             "message": self.message,
+            **({"passing": self.passing} if self.passing else {}),
         }

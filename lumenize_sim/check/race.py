@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from lumenize_sim.check.finding import Access, Finding
+from lumenize_sim.check.lives import key_of
 from lumenize_sim.errors import UsageError
 from lumenize_sim.trace.causes import strands
 from lumenize_sim.trace.event import TraceEvent
@@ -67,7 +68,7 @@ def races(trace: Trace) -> tuple[Finding, ...]:
 
     Reading the key again makes a strand's knowledge fresh.  One finding for each kind, key and pair of strands, and
     no ``stale-read`` where the same pair has a ``stale-write`` on that key.  Needs a trace of level ``full``;
-    in others there is nothing to find.
+    in others there is nothing to find.  SQL is taken by the table: two statements may touch different rows of it.
     """
     actors: dict[str, _Actor] = {}
     found: list[Finding] = []
@@ -93,8 +94,8 @@ def races(trace: Trace) -> tuple[Finding, ...]:
 def _slot(event: TraceEvent) -> Slot | None:
     if event.kind != "read" and event.kind not in _WRITES:
         return None
-    key = event.get("key")
-    return None if key is None else (str(event.get("store", "")), str(key))
+    key = key_of(event)
+    return None if key is None else (str(event.get("store", "")), key)
 
 
 def _note(actor: _Actor, event: TraceEvent, strand: str, slot: Slot) -> None:

@@ -34,6 +34,8 @@ def command(tape: str, where: str | None, lenient: bool, trace_file: str | None,
     printer = Printer()
     with interruptible(command_line("replay", tape, scenario=where)), apart_from_json(as_json):
         run = replay(tape, scenario=None if where is None else load_scenario(where), lenient=lenient)
+        if not as_json:
+            _ = run.explanation  # runs the app again, which may print and be interrupted
     write_trace(run.trace, trace_file)
     if as_json:
         printer.json(run.to_json())

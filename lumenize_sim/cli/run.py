@@ -62,6 +62,8 @@ def command(
         if wanted and seed is None:
             seed = 0
         run = simulate(scenario, seed=seed, strategy=strategy, faults=wanted, save=folder)
+        if not as_json:
+            _ = run.explanation  # runs the app again, which may print and be interrupted
     write_trace(run.trace, trace_file)
     if as_json:
         document = run.to_json()

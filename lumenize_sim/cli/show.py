@@ -31,8 +31,11 @@ _BY_SUFFIX: Final = {".html": "html", ".htm": "html", ".mmd": "diagram", ".merma
 @click.argument("file", metavar="TAPE")
 @click.option("--as", "view", type=click.Choice(_VIEWS), help="Which view; from the name of the -o file, else tree.")
 @click.option("-o", "--output", metavar="FILE", help="Write it there instead of to standard output.")
+@click.option(
+    "--flipped", is_flag=True, help="Show the nearest run that passes instead: the racing pair the other way round."
+)
 @click.option("--scenario", "where", metavar="SCENARIO", help="Where the tape's scenario is now.")
-def command(file: str, view: str | None, output: str | None, where: str | None) -> int:
+def command(file: str, view: str | None, output: str | None, flipped: bool, where: str | None) -> int:
     """Show what happened in TAPE, which is replayed for that, or in a trace file.
 
     diagram is Mermaid text, html a page of its own.  The racing pair is marked.
@@ -43,6 +46,8 @@ def command(file: str, view: str | None, output: str | None, where: str | None) 
     run: Run | None = None
     if _is_trace(file):
         trace = Trace.read(file)
+        if flipped:
+            raise UsageError(f"{file} is a trace, which cannot be run in another order: show the tape.")
         if view == "choices":
             raise UsageError(f"{file} is a trace, which holds no choices: show the tape, or choose another view.")
         found = explain(trace, ())
@@ -50,8 +55,12 @@ def command(file: str, view: str | None, output: str | None, where: str | None) 
         # What the app prints while it is replayed is no part of the view.
         with interruptible(command_line("show", file)), apart_from_json(True):
             run = replay(file, scenario=None if where is None else load_scenario(where))
+            found, other = run.explanation, run.flipped
+        if flipped:
+            if other is None:
+                raise UsageError(f"no run near {file} is known that passes: only those of failures are looked for.")
+            run, found = other, None
         trace = run.trace
-        found = run.explanation if run.outcome.failed else None
     text = _choices(run) if view == "choices" and run is not None else _view(view, trace, found, printer.width)
     if output is None:
         printer.text(text)

@@ -70,6 +70,8 @@ def print_racing_pair(printer: Printer, run: Run) -> None:
     printer.fact("racing pair" if separator else "explained by", text if separator and not head else first, "yellow")
     for line in rest:
         printer.line(("  " + line, "dim"))
+    if found.passing:
+        printer.line(("  it passes " + Words(run.trace).text(found.passing), "dim"))
 
 
 def print_faults(printer: Printer, faults: dict[str, int]) -> None:

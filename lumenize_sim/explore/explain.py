@@ -1,220 +1,324 @@
-"""Explanations: the racing pair behind a failure.
+"""Explanations: the racing pair behind a failure, and a run without it that passes.
 
-A stale read-modify-write explains by itself.  Otherwise the choices of a shrunk tape
-do.  A choice says that one event came before another at some receiver; what it meant
-may show further down, where something that came of the one and something that came of
-the other touch the same key (the two frames that a gateway passes on meet in the
-client's memory).  A fault explains as the boundary that it fell on.
+What a trace shows (stale reads, conflicts, lost continuations, …) are candidates.  Which of them has to do with the
+failure is found out by running: the last choice of the shrunk tape whose removal makes the run pass is where to look,
+and a pair that is named has been flipped and seen to pass, where it can be flipped at all.
+
+Looked at in this order: what only happens where an app goes round the output gate; an alarm that a fault made repeat
+its effect; read-modify-writes that lost something; the other things that a fault does to its target; what the two
+events of the choice do to each other, at once or further down; the choice alone.  Where first come, first served
+fails already, pairs are flipped until one passes.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
+from lumenize_sim.check.alarms import repeated_effects
+from lumenize_sim.check.continuations import lost_continuations
+from lumenize_sim.check.durability import acknowledged_then_lost, early_outputs
 from lumenize_sim.check.finding import Access, Finding
+from lumenize_sim.check.lives import LIBRARY, access, key_of, place
 from lumenize_sim.check.race import races
+from lumenize_sim.check.recheck import stale_checks
+from lumenize_sim.check.waiting import circles, waits
+from lumenize_sim.explore.descent import Descent
 from lumenize_sim.kernel.choice import Choice
-from lumenize_sim.trace.event import TraceEvent
 from lumenize_sim.trace.trace import Trace
 
-__all__ = ["explain"]
+if TYPE_CHECKING:
+    from lumenize_sim.explore.flip import Flips, Passing
+    from lumenize_sim.explore.run import Run
 
-_KEY = re.compile(r'"type":"get","key":"([^"]+)"')
-_TYPE = re.compile(r'^\{"type":"([^"]+)"')
-_ACCESSES = ("read", "write", "delete")
-#: What the mesh itself keeps in storage; its accesses never explain anything.
-_LIBRARY = "__lmz_"
+__all__ = ["explain", "explained"]
+
+#: How many pairs are flipped at most where first come, first served fails.
+_PAIRS = 24
 
 
-def explain(trace: Trace, choices: Sequence[Choice]) -> Finding | None:
-    """The most telling pair of events in ``trace``, or ``None`` where nothing raced and nothing went wrong."""
-    stale = [finding for finding in races(trace) if not finding.key.startswith(_LIBRARY)]
-    tree = _Descent(trace)
-    if stale and stale[0].kind == "stale-write":
-        return tree.in_words(stale[0])
-    orders = [choice for choice in choices if choice.kind == "order"]
-    for choice in orders:
-        for finding in stale:
-            if {finding.first.event, finding.second.event} == {choice.pick, choice.over}:
-                return tree.in_words(finding)
-    for choice in orders:
-        found = tree.meeting(choice)
+def explain(trace: Trace, choices: Sequence[Choice] = ()) -> Finding | None:
+    """The most telling pair of events in ``trace``, by itself: nothing is run, so it may be an innocent one."""
+    return _Explanation(trace, choices, None).best()
+
+
+def explained(run: Run) -> tuple[Finding | None, Run | None]:
+    """The pair behind the failure of ``run``, and the nearest run that passes.  Runs the app up to 40 times."""
+    from lumenize_sim.explore.flip import Flips
+
+    flips = Flips(run)
+    explanation = _Explanation(run.trace, run.tape.choices, flips, run.outcome.looked)
+    found = explanation.best(run.outcome.kind)
+    passing = None if explanation.passing is None else flips.recorded(explanation.passing)
+    if found is None or passing is None:
+        return found, passing
+    return attrs.evolve(found, passing=explanation.words), passing
+
+
+class _Explanation:
+    """The search.
+
+    Attributes:
+        passing, words: the nearest run that passes so far, and what is different there.
+    """
+
+    def __init__(
+        self, trace: Trace, choices: Sequence[Choice], flips: Flips | None, looked: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        self.trace = trace
+        self.choices = choices
+        self.flips = flips
+        self.tree = Descent(trace)
+        self.passing: Passing | None = None
+        self.words = ""
+        self.judged_by = dict.fromkeys([*looked, *self._driver_read()]) or dict.fromkeys(self._last_call_read())
+        self.stale = self._told([finding for finding in races(trace) if not finding.key.startswith(LIBRARY)])
+
+    def _driver_read(self) -> Iterator[tuple[str, str]]:
+        """What the driver read of nodes itself."""
+        for event in self.trace.events:
+            if event.kind == "read" and (self.tree.strands[event.n] or "").startswith("driver!"):
+                yield event.actor, str(key_of(event))
+
+    def _last_call_read(self) -> Iterator[tuple[str, str]]:
+        """What the last call that the driver made read for it."""
+        last = next((e.label for e in reversed(self.trace.events) if e.kind == "send" and e.actor == "driver"), None)
+        for event in self.trace.events:
+            if event.kind == "read" and last is not None and self.tree.strands[event.n] == last:
+                yield event.actor, str(key_of(event))
+
+    def _told(self, findings: Sequence[Finding]) -> list[Finding]:
+        """By kind; of one kind those first that concern what the driver judged by."""
+        kinds = list(dict.fromkeys(finding.kind for finding in findings))
+        return sorted(findings, key=lambda f: (kinds.index(f.kind), (f.object, f.key) not in self.judged_by))
+
+    # -- where to look ---------------------------------------------------------------------------------
+
+    def causal(self) -> Choice | None:
+        """The last choice without which the run passes; without runs the last one."""
+        real = [choice for choice in self.choices if "%flushes#" not in choice.label]
+        if self.flips is None:
+            return real[-1] if real else None
+        for choice in reversed(real):
+            passing = self.flips.without(choice)
+            if passing is not None:
+                self.passing, self.words = passing, self._left_out(choice)
+                return choice
+        return None
+
+    def _left_out(self, choice: Choice) -> str:
+        if choice.kind == "order" and choice.over:
+            receiver = choice.label.rpartition("#")[0]
+            return f"with {self._name(choice.over, receiver)} before {self._name(choice.pick, receiver)}"
+        return f"without {choice.describe()}"
+
+    def _name(self, label: str, receiver: str) -> str:
+        strand = self.tree.strand_of(label)
+        return (
+            self.tree.named(label, receiver)
+            if strand == label
+            else f"the answer to {self.tree.named(strand, receiver)}"
+        )
+
+    def best(self, outcome: str = "failed") -> Finding | None:
+        """The explanation."""
+        causal = self.causal()
+        if outcome in ("deadlock", "step_limit"):
+            found = waits(self.trace) if outcome == "deadlock" else circles(self.trace)
+            if found:
+                return found[0]
+        for finding in self._candidates(causal):
+            return finding
+        return self._first_come(causal)
+
+    def _candidates(self, causal: Choice | None) -> Iterator[Finding]:
+        fault = causal if causal is not None and causal.kind == "fault" else None
+        order = causal if causal is not None and causal.kind == "order" else None
+        target = fault.label.rpartition("%")[0] if fault is not None else ""
+        if causal is not None:
+            # Only an app that goes round the gate does this; the write that came last says most.
+            yield from list(early_outputs(self.trace))[::-1]
+            yield from (f for f in repeated_effects(self.trace) if f.object == target)
+        direct = self._direct(order)
+        lost = [finding for finding in self.stale if finding.kind == "stale-write"]
+        yield from self._confirmed([*_between(lost, direct), *lost], causal)
+        if fault is not None:
+            yield from self._of_fault(target, fault)
+        checks = self._told([finding for finding in stale_checks(self.trace) if not finding.key.startswith(LIBRARY)])
+        used = [finding for finding in self.stale if finding.kind == "stale-read"]
+        yield from map(self.tree.in_words, _between([*checks, *used], direct))
+        yield from self._confirmed(checks, causal)
+        if direct is not None:
+            conflict = self.tree.conflict(*direct)
+            if conflict is not None:
+                yield conflict
+        yield from self._confirmed(used, causal)
+        if order is not None:
+            met = self.tree.meeting(order)
+            if met is not None:
+                yield met
+        if causal is not None:
+            yield self._alone(causal, target)
+
+    def _direct(self, order: Choice | None) -> tuple[str, str, str] | None:
+        """Receiver and strands of a choice between two events that arrive at one actor."""
+        if order is None:
+            return None
+        first, second = self.tree.arrival_of(order.pick), self.tree.arrival_of(order.over)
+        if first is None or second is None or first.actor != second.actor:
+            return None
+        one, other = self.tree.strand_of(order.pick), self.tree.strand_of(order.over)
+        return None if one == other else (first.actor, one, other)
+
+    # -- what is confirmed by running ----------------------------------------------------------------------
+
+    def _confirmed(self, findings: Iterable[Finding], causal: Choice | None) -> Iterator[Finding]:
+        """Those whose pair, flipped, makes the run pass; without runs all of them."""
+        seen: dict[tuple[str, str, str, str], None] = {}
+        for finding in findings:
+            mark = (finding.object, finding.key, finding.first.event, finding.second.event)
+            if mark in seen:
+                continue
+            seen[mark] = None
+            if self.flips is None or self._flips(self.flips, finding, causal is not None):
+                yield self.tree.in_words(finding)
+
+    def _flips(self, flips: Flips, finding: Finding, causal: bool) -> bool:
+        assert finding.then is not None
+        tree = self.tree
+        read, then = flips.arrival_of(finding.first.n), flips.arrival_of(finding.then.n)
+        write = flips.arrival_of(finding.second.n)
+        if read is None or then is None or write is None:
+            return False
+        reader, writer = (
+            tree.called(self.trace.events[finding.first.n]),
+            tree.called(self.trace.events[finding.second.n]),
+        )
+        # The turns that race, else the whole handlers: a timer cannot be held, the call that set it can.
+        after = flips.swapped(write, then, behind=then)
+        found = after or flips.swapped(read, write) or flips.swapped(finding.first.event, write)
+        if found is None:
+            found = after = flips.swapped(finding.second.event, then, behind=then)
         if found is not None:
-            return found
-    if stale:
-        return tree.in_words(stale[0])
-    for choice in orders:
-        receiver = choice.label.rpartition("#")[0]
-        return tree.pair("order", receiver, "", choice.pick, choice.over, choice.describe())
-    for choice in choices:
+            self.passing, self.words = found, f"with {writer} {'after' if after else 'before'} {reader}"
+            return True
+        # What came of the reader's own call cannot come before or after it: there the choice has to do.
+        return causal and tree.descends(finding.second.n, finding.first.event)
+
+    def _first_come(self, causal: Choice | None) -> Finding | None:
+        """First come, first served fails: flip what touches the same keys, the latest first."""
+        if self.flips is not None and causal is None:
+            for actor, earlier, later in self._pairs():
+                passing = self.flips.swapped(earlier, later)
+                if passing is not None:
+                    one, other = self._name(later, actor), self._name(earlier, actor)
+                    self.passing, self.words = passing, f"with {one} before {other}"
+                    strands = self.tree.strand_of(earlier), self.tree.strand_of(later)
+                    return self.tree.conflict(actor, *strands) or self.tree.pair(
+                        "order", actor, "", earlier, later, f"{other} came before {one} at {actor}"
+                    )
+        if self.stale:
+            return self.tree.in_words(self.stale[0])
+        repeated = repeated_effects(self.trace)
+        return repeated[0] if repeated else None
+
+    def _pairs(self) -> Iterator[tuple[str, str, str]]:
+        """Neighbouring arrivals at one actor from the end, those first that conflict."""
+        last: dict[str, str] = {}
+        pairs: list[tuple[str, str, str]] = []
+        for event in self.trace.events:
+            if event.kind not in ("deliver", "timer", "alarm"):
+                continue
+            before, last[event.actor] = last.get(event.actor), event.label
+            if before is not None:
+                pairs.append((event.actor, before, event.label))
+        rest: list[tuple[str, str, str]] = []
+        tried = 0
+        for actor, earlier, later in reversed(pairs):
+            one, other = self.tree.strand_of(earlier), self.tree.strand_of(later)
+            if one == other:
+                continue
+            if tried < _PAIRS and self.tree.conflict(actor, one, other) is not None:
+                tried += 1
+                yield actor, earlier, later
+            else:
+                rest.append((actor, earlier, later))
+        yield from rest[:_PAIRS]
+
+    # -- faults and what is left -----------------------------------------------------------------------------
+
+    def _of_fault(self, target: str, fault: Choice) -> Iterator[Finding]:
+        fell = next(
+            (e for e in self.trace.events if e.kind == "fault" and e.actor == target and e.get("kind") == fault.pick),
+            None,
+        )
+        lost = [finding for finding in acknowledged_then_lost(self.trace) if finding.object == target]
+        yield from lost
+        if fell is None:
+            return
+        for finding in lost_continuations(self.trace):
+            if finding.object == target and finding.second.n > fell.n:
+                yield attrs.evolve(finding, second=Access(fault.label, None, fault.pick, fell.n, target))
+
+    def _alone(self, choice: Choice, target: str) -> Finding:
+        """The choice and nothing else."""
+        tree = self.tree
         if choice.kind == "fault":
-            target = choice.label.rpartition("%")[0]
-            lost = tree.lost_continuation(target, choice)
-            if lost is not None:
-                return lost
+            call = self._call_hit(target, choice)
+            if call is not None:
+                return call
             return tree.pair(
                 "fault", target, choice.pick, tree.before(target, choice.pick), choice.label, choice.describe()
             )
         if choice.kind == "delay":
-            receiver = next((e.actor for e in trace.events if e.kind == "deliver" and e.label == choice.site), "?")
+            arrival = tree.arrival_of(choice.site)
+            receiver = arrival.actor if arrival is not None else "?"
             return tree.pair("delay", receiver, "", choice.site, choice.label, choice.describe())
-    return None
+        arrival = tree.arrival_of(choice.pick)
+        receiver = choice.label.rpartition("#")[0] if arrival is None else arrival.actor
+        return tree.pair("order", receiver, "", choice.pick, choice.over, choice.describe())
 
-
-def _telling(a: TraceEvent, b: TraceEvent) -> tuple[bool, bool]:
-    return a.kind == b.kind == "write", "attr-change" not in (a.get("op"), b.get("op"))
-
-
-class _Descent:
-    """What came of what."""
-
-    def __init__(self, trace: Trace) -> None:
-        self.trace = trace
-        self.children: dict[int, list[int]] = {}
-        for event in trace.events:
-            if event.cause >= 0:
-                self.children.setdefault(event.cause, []).append(event.n)
-
-    def of(self, label: str) -> Iterator[TraceEvent]:
-        """Records that descend from the arrival of ``label``."""
-        start = next((e.n for e in self.trace.events if e.label == label and e.kind in ("deliver", "turn")), None)
-        waiting = [] if start is None else [start]
-        while waiting:
-            n = waiting.pop()
-            yield self.trace.events[n]
-            waiting.extend(self.children.get(n, ()))
-
-    def meeting(self, choice: Choice) -> Finding | None:
-        """Where what came of the two events touches the same key, one of them writing."""
-        first = [e for e in self.of(choice.pick) if e.kind in _ACCESSES]
-        second = [e for e in self.of(choice.over) if e.kind in _ACCESSES]
-        pairs = [
-            (max(a.n, b.n), a, b)
-            for a in first
-            for b in second
-            if a.actor == b.actor
-            and a.get("key") == b.get("key")
-            and a.n != b.n
-            and "write" in (a.kind, b.kind)
-            and not str(a.get("key")).startswith(_LIBRARY)
-        ]
-        if not pairs:
-            return None
-        # Both writing tells more than one of them reading, and an assignment, which loses what was there, more than
-        # a container that has grown; the latest is what stayed.
-        _, a, b = max(pairs, key=lambda pair: (*_telling(pair[1], pair[2]), pair[0]))
-        early, late = (a, b) if a.n < b.n else (b, a)
-        key = str(early.get("key"))
-        shown = key.removeprefix("attr:")
-        message = (
-            f"racing pair: at {early.actor} {self.called(early)} came before {self.called(late)}, "
-            f"and both touch {shown!r}\n"
-            f"  {early.kind} at {early.where or '?'}, then {late.kind} at {late.where or '?'}; "
-            f"it began at {choice.label.rpartition('#')[0]}: {choice.describe()}"
-        )
-        return Finding("conflict", early.actor, key, _access(early), _access(late), message)
-
-    def in_words(self, finding: Finding) -> Finding:
-        """A stale finding with its events called by what people know: method and origin."""
-        events = self.trace.events
-        read, between = events[finding.first.n], events[finding.second.n]
-        shown = finding.key.removeprefix("attr:")
-        deed, done = ("write", "written") if finding.kind == "stale-write" else ("use", "used")
-        then = f", {done} at {finding.then.where}" if finding.then is not None and finding.then.where else ""
-        reader, writer = self.called(read), self.called(between)
-        message = (
-            f"racing pair: {finding.object} {writer} ran between read and {deed} of {shown!r} in {reader}\n"
-            f"  {reader} read at {finding.first.where or '?'}{then}; {writer} wrote at {finding.second.where or '?'}"
-        )
-        return attrs.evolve(finding, message=message)
-
-    def called(self, event: TraceEvent) -> str:
-        """The strand of a record as people would say it: ``#2 increment (bob)``."""
-        label = _name(event)
-        arrival = next(
-            (e for e in self.trace.events if e.label == label and e.kind == "deliver" and e.actor == event.actor), None
-        )
-        if arrival is None:
-            return label
-        nth = 1 + sum(1 for e in self.trace.events[: arrival.n] if e.kind == "deliver" and e.actor == event.actor)
-        sender = self.trace.events[arrival.cause] if arrival.cause >= 0 else None
-        origin = str(sender.get("from")) if sender is not None else ""
-        method = str(sender.get("method") or "") if sender is not None else ""
-        if sender is not None and not method:
-            method = _method_in(str(sender.get("text") or ""))
-        if not method:
-            return f"#{nth} {label}"
-        return f"#{nth} {method} ({origin.rpartition('/')[2].partition('.')[0] if 'GATEWAY' in origin else origin})"
-
-    def pair(self, kind: str, actor: str, key: str, first: str, second: str, message: str) -> Finding:
-        """A pair of labels at one actor."""
-        return Finding(kind, actor, key, self.at(actor, first), self.at(actor, second), message)
-
-    def at(self, actor: str, label: str) -> Access:
-        """The record of ``label`` at ``actor``, with a source line if anything there has one."""
-        found = next((e for e in self.trace.events if e.label == label and e.actor == actor), None)
-        if found is None:
-            return Access(label, None, "event", -1, actor)
-        where = next(
-            (e.where for e in self.trace.events if e.where and (e.get("strand") == label or e.label == label)), None
-        )
-        return Access(label, where, found.kind, found.n, actor)
-
-    def lost_continuation(self, target: str, choice: Choice) -> Finding | None:
-        """A call that was not answered yet when its caller lost its memory."""
+    def _call_hit(self, target: str, fault: Choice) -> Finding | None:
+        """The call that a fault of calls hit, and the same one made again, where that was done."""
         events = self.trace.events
         fell = next(
-            (e for e in events if e.kind == "fault" and e.actor == target and e.get("kind") == choice.pick), None
+            (e for e in events if e.kind == "fault" and e.actor == target and e.get("kind") == fault.pick), None
         )
-        if fell is None:
+        if fell is None or fault.pick not in ("lost-call", "bad-fetch"):
             return None
-        for call in reversed(events[: fell.n]):
-            if call.kind != "send" or call.actor != target:
-                continue
-            answer = next((e for e in events if e.label == f"{call.label}/r" and e.kind == "deliver"), None)
-            if answer is not None and answer.n < fell.n:
-                continue
+        fetched = fault.pick == "bad-fetch"
+        calls = [
+            event
+            for event in events
+            if event.kind == "send" and event.actor == target and str(event.get("to")).startswith("server:") is fetched
+        ]
+        nth = int(fault.label.rpartition("#")[2])
+        if nth >= len(calls):
+            return None
+        call = calls[nth]
+        what = (call.get("to"), call.get("method"), call.get("args"))
+        again = next((e for e in calls[nth + 1 :] if (e.get("to"), e.get("method"), e.get("args")) == what), None)
+        ran = self.tree.arrival_of(call.label) is not None
+        first = access(call, self.tree.strands[call.n])
+        second = Access(fault.label, None, fault.pick, fell.n, target)
+        said = f"{call.get('method')} of {call.get('to')}"
+        if again is not None and ran:
             message = (
-                f"lost continuation: {target} lost its memory ({choice.pick}) while it waited for "
-                f"{call.get('method')} of {call.get('to')}; the reply found nobody\n  called at {call.where or '?'}"
+                f"repeated effect: {said} was done for {target}, which did not hear of it ({fault.pick}) "
+                f"and did it again\n"
+                f"  at {place(call)}, and again at {place(again)}"
             )
-            first = Access(call.label, call.where, "send", call.n, target)
-            return Finding(
-                "lost-continuation",
-                target,
-                str(call.get("method")),
-                first,
-                Access(choice.label, None, choice.pick, fell.n, target),
-                message,
-            )
-        return None
-
-    def before(self, target: str, kind: str) -> str:
-        """The last event at ``target`` before the fault fell."""
-        last = "?"
-        for event in self.trace.events:
-            if event.kind == "fault" and event.actor == target and event.get("kind") == kind:
-                break
-            if event.actor == target and event.kind in ("deliver", "turn", "send"):
-                last = event.label
-        return last
+            then = access(again, self.tree.strands[again.n])
+            return Finding("repeated-effect", target, str(call.get("method")), first, second, message, then)
+        message = f"{fault.describe()}: it hit {said}, called by {target}\n  called at {place(call)}"
+        return Finding("fault", target, str(call.get("method")), first, second, message)
 
 
-def _method_in(frame: str) -> str:
-    """What a frame carries, in a word."""
-    found = _KEY.search(frame)
-    if found is None:
-        found = _TYPE.search(frame)
-        return "" if found is None else found.group(1).replace("_", " ")
-    return found.group(1)
-
-
-def _name(event: TraceEvent) -> str:
-    return str(event.get("strand") or event.label)
-
-
-def _access(event: TraceEvent) -> Access:
-    return Access(_name(event), event.where, str(event.get("op") or event.kind), event.n, event.actor)
+def _between(findings: Iterable[Finding], direct: tuple[str, str, str] | None) -> list[Finding]:
+    """Those between the two strands of a choice."""
+    if direct is None:
+        return []
+    actor, one, other = direct
+    return [f for f in findings if f.object == actor and {f.first.event, f.second.event} == {one, other}]

@@ -15,7 +15,7 @@ import trio
 
 from lumenize_sim.check.finding import Finding
 from lumenize_sim.errors import SimulatorError, UsageError
-from lumenize_sim.explore.explain import explain
+from lumenize_sim.explore.explain import explained
 from lumenize_sim.explore.loading import load_scenario, shown_path
 from lumenize_sim.explore.matching import Match, Matcher, MatchingChooser, MatchingPlan, Recording, anchors_of
 from lumenize_sim.explore.profile import EMPTY, Noting, Profile
@@ -67,6 +67,7 @@ class Run:
     path: Path | None = None
     edited: bool = False
     matches: tuple[Match, ...] = ()
+    _why: list[tuple[Finding | None, Run | None]] = attrs.field(factory=list, init=False, repr=False)
 
     @property
     def failure(self) -> BaseException | None:
@@ -88,8 +89,21 @@ class Run:
 
     @property
     def explanation(self) -> Finding | None:
-        """The racing pair behind a failure, as far as the trace shows one."""
-        return explain(self.trace, self.tape.choices)
+        """The racing pair behind a failure; ``None`` of a run that passed, and where nothing is known.
+
+        Looked for once, which runs the app up to 40 times: the pair has been flipped, and `flipped` passes.
+        """
+        return self._explained()[0]
+
+    @property
+    def flipped(self) -> Run | None:
+        """The nearest run that passes: with the racing pair in the other order, or without the fault."""
+        return self._explained()[1]
+
+    def _explained(self) -> tuple[Finding | None, Run | None]:
+        if not self._why:
+            self._why.append(apart(lambda: explained(self)) if self.outcome.failed else (None, None))
+        return self._why[0]
 
     def to_json(self) -> dict[str, Any]:
         """What ``--json`` prints."""
@@ -441,7 +455,9 @@ def saved(run: Run, where: str | os.PathLike[str]) -> Run:
     target = Path(where)
     if target.suffix != ".tape":
         target = target / f"{run.scenario.name}-{run.digest[:8]}.tape"
-    return attrs.evolve(run, path=run.tape.write(target))
+    kept = attrs.evolve(run, path=run.tape.write(target))
+    kept._why.extend(run._why)  # it is the same run, so it has the same explanation
+    return kept
 
 
 def replay(tape: Tape | str | os.PathLike[str], *, scenario: Scenario | None = None, lenient: bool = False) -> Run:

@@ -7,8 +7,8 @@ what is accepted is never the candidate but what the run really needed; every ac
 step has therefore been seen to fail.
 
 First everything at once (most choices of a roaming run are noise), then halves, quarters
-and single choices in the manner of delta debugging, then values towards 0, and again
-while that helps.
+and single choices in the manner of delta debugging, then values towards 0, then faults at earlier
+boundaries with little else, and again while that helps.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ __all__ = ["BUDGET", "Shrunk", "run_leniently", "shrink"]
 
 #: Runs at most.
 BUDGET = 400
+#: So many boundaries back a fault is tried, where other choices stand beside it.
+_EARLIER = 8
 
 
 @attrs.frozen
@@ -89,6 +91,7 @@ class _Shrinker:
                 before = self.best
                 self._subsets()
                 self._values()
+                self._boundaries()
         return Shrunk(self.best, self.replays)
 
     def _subsets(self) -> None:
@@ -122,6 +125,18 @@ class _Shrinker:
                 value = (low + choice.value) // 2 if low or choice.value < 4 else 1
                 if not self.try_((*self.best[:index], attrs.evolve(choice, value=value), *self.best[index + 1 :])):
                     low = value
+
+    def _boundaries(self) -> None:
+        """A fault at an earlier boundary of the same actor may need fewer choices beside it, or none."""
+        for fault in [choice for choice in self.best if choice.kind == "fault"]:
+            place, _, nth = fault.label.rpartition("#")
+            for earlier in range(max(0, int(nth) - _EARLIER), int(nth)):
+                if fault not in self.best or len(self.best) == 1:
+                    break  # something shorter has been found, or nothing can be
+                moved = attrs.evolve(fault, label=f"{place}#{earlier}")
+                others = [choice for choice in self.best if choice is not fault]
+                if not self.try_([moved]) and len(others) > 1:
+                    any(self.try_([moved, other]) for other in others)
 
 
 def _size(choices: Sequence[Choice]) -> tuple[int, int]:

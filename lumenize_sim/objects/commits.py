@@ -116,11 +116,11 @@ class Commits:
             return
         flush = store.next_flush()
         after_us = self._flush_after_us(flush) if flush is not None else 0
-        if host.tracing:
-            host.record("commit", f"{machine.name}!commit#{number}")
         ledger = machine.alarms.ledger
         if store.alarm_ms != ledger.known_ms:
             after_us = ledger.committed(store.alarm_ms, after_us)
+        if host.tracing:
+            host.record("commit", f"{machine.name}!commit#{number}", None if after_us is None else {"durable": False})
         if after_us is None:
             self._durable(number)
             self._leave_all(effects, before)

@@ -117,6 +117,8 @@ def words(run: Run) -> list[str]:
         # Where nothing better is known, the message is the choice itself, which comes below.
         if all(found.message != choice.describe() for choice in choices):
             lines += found.message.splitlines()
+        if found.passing:
+            lines.append(f"  it passes {found.passing}")
         lines += _sources(run.scenario, found)
     if len(choices) > 1:
         lines.append("in order, except:")

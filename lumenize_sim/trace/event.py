@@ -24,7 +24,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "read": "storage or attribute read; data has key, store, op, strand",
         "write": "storage or attribute write; data has key, store, op, strand and maybe value (rendered)",
         "delete": "storage delete; data has key, store, op, strand",
-        "commit": "the writes of a turn became one local transaction",
+        "commit": "the writes of a turn became one local transaction; data has {'durable': False} until a flush",
         "flush": "commits became durable",
         "output-held": "an outgoing effect waits for a flush",
         "output-released": "an outgoing effect was let go",

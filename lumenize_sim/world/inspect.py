@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lumenize_sim.check.lives import table_of
 from lumenize_sim.errors import UsageError
 from lumenize_sim.objects.life import Life
 from lumenize_sim.objects.rpc_errors import OVERLOADS
@@ -19,7 +20,8 @@ __all__ = ["ObjectView"]
 class _StorageView:
     """Reads of one object's storage, whether an instance is in memory or not.  Leaves no record in the trace."""
 
-    def __init__(self, machine: ObjectMachine) -> None:
+    def __init__(self, world: World, machine: ObjectMachine) -> None:
+        self._world = world
         self._machine = machine
 
     def __getattr__(self, name: str) -> Any:
@@ -27,6 +29,10 @@ class _StorageView:
 
     def _read(self, path: tuple[str, ...], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         machine = self._machine
+        if self._world.tracing and args:
+            # Explanations look first at what the driver has judged by.
+            key = str(args[0])
+            self._world.looked.append((machine.name, table_of(key) if path[0] == "sql" else key))
         incarnation = machine.incarnation
         now_ms = machine.host.host.now_ms
         if incarnation is not None:
@@ -78,7 +84,7 @@ class ObjectView:
     def __init__(self, world: World, machine: ObjectMachine) -> None:
         self._world = world
         self._machine = machine
-        self.storage: Any = _StorageView(machine)
+        self.storage: Any = _StorageView(world, machine)
 
     @property
     def name(self) -> str:

@@ -61,6 +61,8 @@ class Outcome:
         faults: what went wrong, kind to count.
         marks: ``sometimes`` marks, name to whether seen.
         logged: errors that nodes logged; often the first hint.
+        steps: for each record of the trace how many events had happened by then.
+        looked: what the driver looked at in storage while a trace was kept, object and key, in order.
         watched: whether a monitor read all actors after every turn.
         cost: what the objects used, of a run that was recorded.
     """
@@ -78,6 +80,8 @@ class Outcome:
     logged: list[str]
     watched: bool
     cost: CostReport | None = None
+    steps: list[int] = attrs.field(factory=list, repr=False)
+    looked: list[tuple[str, str]] = attrs.field(factory=list, repr=False)
 
     @property
     def failed(self) -> bool:
@@ -153,6 +157,8 @@ def run_scenario(
         logged=world.errors_logged,
         watched=world.watched,
         cost=None if world.metering is None else world.metering.report(),
+        steps=world.steps,
+        looked=world.looked,
     )
 
 

@@ -64,6 +64,8 @@ class World:
         network: verbs in undoing pairs: `partition`/`heal`, `hold`/`release`, `disconnect`/`reconnect`.
         seed: of this run.
         fault_counts: what has gone wrong so far, by kind.
+        looked: what the driver looked at in storage while a trace was kept, object and key, in order.
+        steps: for each record of the trace how many events had happened by then.
     """
 
     def __init__(
@@ -87,6 +89,8 @@ class World:
         self.tracing = recorder is not None
         self.metering = Metering() if self.tracing else None
         self._recorder = recorder
+        self.steps: list[int] = []
+        self.looked: list[tuple[str, str]] = []
         self.closed = False
         self.cause = -1
         self.fault_counts: dict[str, int] = {}
@@ -500,12 +504,15 @@ class World:
         recorder = self._recorder
         if recorder is None:
             return -1
-        if kind in ("deliver", "turn", "resume", "verdict"):
+        turns = kind in ("deliver", "turn", "resume", "verdict")
+        if turns:
             self.note_changes()  # of code that ran outside every turn: a driver's own
-            n = recorder.add(kind, actor, label, self.cause if cause < 0 else cause, data, where)
+        n = recorder.add(kind, actor, label, self.cause if cause < 0 else cause, data, where)
+        while len(self.steps) <= n:
+            self.steps.append(self.kernel.steps)
+        if turns:
             self.cause = n
-            return n
-        return recorder.add(kind, actor, label, self.cause if cause < 0 else cause, data, where)
+        return n
 
     def note_changes(self) -> None:
         """A turn is over: note which containers, read from attributes in it, look different now.

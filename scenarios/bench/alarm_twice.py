@@ -24,7 +24,7 @@ RACING = {
     "lines": (("await self.charge(", ".charge(what)"),),
 }
 #: Name to plan; the bank hears of one of them.
-SUBSCRIPTIONS = {"s1": "free", "s2": "free", "s3": "yearly", "s4": "free", "s5": "free"}
+SUBSCRIPTIONS = {"s1": "free", "s2": "free", "s3": "yearly", "s4": "free", "s5": "free", "s6": "free", "s7": "free"}
 PERIOD_MS = 30_000
 KINDS = ("hibernate", "evict", "slow-flush", "late-alarm", "twice-alarm", "deploy", "crash")
 faults = Faults(kinds=KINDS, at_most=2, targets=("SUBSCRIPTION/",))

@@ -1,0 +1,139 @@
+"""Runs that differ from a failed one in one thing: what makes it pass has to do with the failure.
+
+A pair of arrivals at one receiver is *flipped* by holding the receiver until the later one has come, with every other
+order as it was.  A choice of the tape is *left out* by running the others leniently.  Both are runs of their own, with
+a verdict of their own; nothing is concluded from the trace of the failed run alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+
+from lumenize_sim.errors import LumenizeSimError
+from lumenize_sim.explore.run import canonical, fired, guided, record, tasks_of
+from lumenize_sim.explore.shrink import run_leniently
+from lumenize_sim.kernel.choice import Choice
+from lumenize_sim.kernel.chooser import EVERYTHING
+from lumenize_sim.kernel.guide import OrderGuide, orders_of
+from lumenize_sim.kernel.plan import FaultPlan
+from lumenize_sim.world.run import Outcome
+
+if TYPE_CHECKING:
+    from lumenize_sim.explore.run import Run
+
+__all__ = ["Flips", "Passing"]
+
+
+@attrs.frozen(eq=False)
+class Passing:
+    """A run that passed.
+
+    Attributes:
+        choices: its tape.
+        total: whether they are in total order.
+    """
+
+    choices: tuple[Choice, ...]
+    total: bool
+
+
+class Flips:
+    """Runs near a failed one, as many as ``budget`` allows.
+
+    Attributes:
+        runs: how many there were.
+    """
+
+    def __init__(self, run: Run, *, budget: int = 40) -> None:
+        self._run = run
+        self._budget = budget
+        self._choices = run.tape.choices
+        self._total = bool(run.tape.options.get("total"))
+        self._log = [(EVERYTHING if self._total else receiver, label) for receiver, label in run.tape.log]
+        self._receivers = {label: receiver for receiver, label in self._log}
+        self._tried: dict[tuple[str, str, str | None], Passing | None] = {}
+        self.runs = 0
+
+    def arrival_of(self, n: int) -> str | None:
+        """The label of the event during which record ``n`` of the trace was made."""
+        steps = self._run.outcome.steps
+        nth = steps[n] - 1 if n < len(steps) else -1
+        return self._log[nth][1] if 0 <= nth < len(self._log) else None
+
+    def without(self, choice: Choice) -> Passing | None:
+        """The run with all choices but this one, if it passes."""
+        rest = tuple(other for other in self._choices if other is not choice)
+        return self._passing(lambda: run_leniently(self._run.scenario, rest, seed=self._run.seed, total=self._total))
+
+    def swapped(self, earlier: str, later: str, *, behind: str | None = None) -> Passing | None:
+        """The run in which ``later`` arrives before ``earlier``, if it passes.
+
+        Args:
+            behind: move ``earlier`` behind this arrival, instead of ``later`` before ``earlier``.
+        """
+        receiver = self._receivers.get(earlier)
+        if receiver is None or self._receivers.get(later) != receiver or earlier in (later, behind):
+            return None
+        if (earlier, later, behind) in self._tried:
+            return self._tried[earlier, later, behind]
+        orders = orders_of(self._log)
+        order = orders[receiver]
+        if behind is not None and behind not in order:
+            return None
+        if behind is None:
+            order.remove(later)
+            order.insert(order.index(earlier), later)
+        else:
+            order.remove(earlier)
+            order.insert(order.index(behind) + 1, earlier)
+        first, second = (later, earlier) if behind is None else (behind, earlier)
+        late = self._late(second, first)
+
+        def run() -> tuple[Outcome, tuple[Choice, ...]]:
+            scenario, seed = self._run.scenario, self._run.seed
+            plan = FaultPlan(fired(self._choices))
+            tasks = tasks_of(self._choices)
+            guide = OrderGuide(orders, late, whole=False)
+            outcome, _ = guided(scenario, guide, seed=seed, faults=plan, tasks=tasks, total=self._total)
+            labels = [label for _, label in outcome.log]
+            # Wake-ups of an actor are numbered as they are made, so in another order the same label is another one.
+            swapped = second in labels and ("!" in first or first in labels[: labels.index(second)])
+            if outcome.kind != "passed" or not swapped:
+                return attrs.evolve(outcome, kind="diverged"), ()
+            return canonical(scenario, outcome, plan, tasks, seed=seed)
+
+        found = self._tried[earlier, later, behind] = self._passing(run)
+        return found
+
+    def _late(self, held: str, awaited: str) -> dict[str, int]:
+        """What is late, with the message ``held`` as late as it must be for ``awaited``, for which time has to pass."""
+        times: dict[str, int] = {}
+        for event in self._run.trace.events:
+            if event.kind in ("deliver", "timer", "alarm", "resume"):
+                arrival = self.arrival_of(event.n)
+                if arrival is not None:
+                    times.setdefault(arrival, event.t_us)
+        late = dict(self._run.outcome.late)
+        more = times.get(awaited, 0) - times.get(held, 0)
+        limit = round(self._run.scenario.options.network.max_delay_s * 1_000_000)
+        if 0 < late.get(held, 0) + more <= limit:
+            late[held] = late.get(held, 0) + more
+        return late
+
+    def _passing(self, run: Callable[[], tuple[Outcome, tuple[Choice, ...]]]) -> Passing | None:
+        if self.runs >= self._budget:
+            return None
+        self.runs += 1
+        try:
+            outcome, choices = run()
+        except LumenizeSimError:
+            return None  # a driver that cannot go on in this order proves nothing
+        return Passing(tuple(choices), outcome.watched) if outcome.kind == "passed" else None
+
+    def recorded(self, passing: Passing) -> Run | None:
+        """The passing run with its trace; ``None`` where it does not come again."""
+        run = record(self._run.scenario, passing.choices, seed=self._run.seed, total=passing.total)
+        return run if run.outcome.kind == "passed" else None
