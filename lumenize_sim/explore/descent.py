@@ -134,26 +134,32 @@ class Descent:
         ]
         return self._told(actor, own, lambda event: self.strands[event.n] == one)
 
-    def meeting(self, choice: Choice) -> Finding | None:
-        """Where what came of the two events of a choice touches the same key, one of them writing."""
+    def meetings(self, choice: Choice) -> list[tuple[TraceEvent, TraceEvent]]:
+        """Where what came of the two events of a choice touches the same key, one of them writing, most telling first.
+
+        Both writing tells more than one of them reading, and an assignment, which loses what was there, more than a
+        container that has grown; the latest is what stayed.
+        """
         first = [e for e in self.of(choice.pick) if e.kind in _ACCESSES]
-        second = [e for e in self.of(choice.over) if e.kind in _ACCESSES]
+        second: dict[tuple[str, str | None], list[TraceEvent]] = {}
+        for event in self.of(choice.over):
+            if event.kind in _ACCESSES:
+                second.setdefault((event.actor, key_of(event)), []).append(event)
         pairs = [
-            (max(a.n, b.n), a, b)
+            (a, b) if a.n < b.n else (b, a)
             for a in first
-            for b in second
-            if a.actor == b.actor
-            and key_of(a) == key_of(b)
-            and a.n != b.n
-            and (a.kind in _WRITES or b.kind in _WRITES)
-            and not str(a.get("key")).startswith(LIBRARY)
+            if not str(a.get("key")).startswith(LIBRARY)
+            for b in second.get((a.actor, key_of(a)), ())
+            if a.n != b.n and (a.kind in _WRITES or b.kind in _WRITES)
         ]
+        return sorted(pairs, key=lambda pair: (*_telling(*pair), pair[1].n), reverse=True)
+
+    def meeting(self, choice: Choice) -> Finding | None:
+        """The most telling of `meetings`."""
+        pairs = self.meetings(choice)
         if not pairs:
             return None
-        # Both writing tells more than one of them reading, and an assignment, which loses what was there, more than
-        # a container that has grown; the latest is what stayed.
-        _, a, b = max(pairs, key=lambda pair: (*_telling(pair[1], pair[2]), pair[0]))
-        early, late = (a, b) if a.n < b.n else (b, a)
+        early, late = pairs[0]
         key = str(key_of(early))
         message = (
             f"racing pair: at {early.actor} {self.called(early)} came before {self.called(late)}, "

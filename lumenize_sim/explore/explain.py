@@ -37,6 +37,9 @@ __all__ = ["explain", "explained"]
 
 #: How many pairs are flipped at most where first come, first served fails.
 _PAIRS = 24
+_APART = 3
+#: … and of pairs that come of a choice.
+_DOWN = 8
 
 
 def explain(trace: Trace, choices: Sequence[Choice] = ()) -> Finding | None:
@@ -104,9 +107,21 @@ class _Explanation:
         for choice in reversed(real):
             passing = self.flips.without(choice)
             if passing is not None:
-                self.passing, self.words = passing, self._left_out(choice)
+                self.passing = passing
+                choice = self._passed_over(choice, passing)
+                self.words = self._left_out(choice)
                 return choice
         return None
+
+    def _passed_over(self, choice: Choice, passing: Passing) -> Choice:
+        """The choice with what had to be passed over; the tape names the oldest event that was, needed or not."""
+        assert self.flips is not None
+        if choice.kind != "order":
+            return choice
+        for label in list(dict.fromkeys([choice.over, *self.flips.reversed(choice.pick, passing)]))[:_DOWN]:
+            if self.flips.swapped(choice.pick, label) is not None:
+                return attrs.evolve(choice, over=label)
+        return choice
 
     def _left_out(self, choice: Choice) -> str:
         if choice.kind == "order" and choice.over:
@@ -131,7 +146,7 @@ class _Explanation:
                 return found[0]
         for finding in self._candidates(causal):
             return finding
-        return self._first_come(causal)
+        return self._unconfirmed()
 
     def _candidates(self, causal: Choice | None) -> Iterator[Finding]:
         fault = causal if causal is not None and causal.kind == "fault" else None
@@ -150,15 +165,22 @@ class _Explanation:
         used = [finding for finding in self.stale if finding.kind == "stale-read"]
         yield from map(self.tree.in_words, _between([*checks, *used], direct))
         yield from self._confirmed(checks, causal)
+        if order is not None:
+            yield from self._further_down(order)
         if direct is not None:
             conflict = self.tree.conflict(*direct)
             if conflict is not None:
-                yield conflict
+                assert order is not None
+                yield self._with_others(conflict, order)
         yield from self._confirmed(used, causal)
         if order is not None:
             met = self.tree.meeting(order)
             if met is not None:
                 yield met
+        if causal is not None and causal.kind == "delay":
+            yield from self._overtaken(causal.site)
+        if causal is None or order is not None:
+            yield from self._neighbours()
         if causal is not None:
             yield self._alone(causal, target)
 
@@ -207,45 +229,117 @@ class _Explanation:
         # What came of the reader's own call cannot come before or after it: there the choice has to do.
         return causal and tree.descends(finding.second.n, finding.first.event)
 
-    def _first_come(self, causal: Choice | None) -> Finding | None:
-        """First come, first served fails: flip what touches the same keys, the latest first."""
-        if self.flips is not None and causal is None:
-            for actor, earlier, later in self._pairs():
-                passing = self.flips.swapped(earlier, later)
-                if passing is not None:
-                    one, other = self._name(later, actor), self._name(earlier, actor)
-                    self.passing, self.words = passing, f"with {one} before {other}"
-                    strands = self.tree.strand_of(earlier), self.tree.strand_of(later)
-                    return self.tree.conflict(actor, *strands) or self.tree.pair(
-                        "order", actor, "", earlier, later, f"{other} came before {one} at {actor}"
-                    )
+    def _further_down(self, order: Choice) -> Iterator[Finding]:
+        """Pairs that come of the two events of a choice and, flipped alone, make the run pass: nearer to the failure.
+
+        That the choice matters may be harmless by itself, and only decide in which order its consequences meet.
+        """
+        if self.flips is None:
+            return
+        seen: dict[tuple[str, str, str], None] = {}
+        for one, other in self.tree.meetings(order):
+            earlier, later = self.flips.arrival_of(one.n), self.flips.arrival_of(other.n)
+            if earlier is None or later is None or (one.actor, earlier, later) in seen:
+                continue
+            if len(seen) >= _DOWN or {earlier, later} == {order.pick, order.over}:
+                return
+            seen[one.actor, earlier, later] = None
+            passing = self.flips.swapped(earlier, later) or self.flips.swapped(earlier, later, behind=later)
+            if passing is not None:
+                first, second = self.tree.called(one), self.tree.called(other)
+                self.passing, self.words = passing, f"with {second} before {first}"
+                strands = self.tree.strands[one.n] or earlier, self.tree.strands[other.n] or later
+                found = self.tree.conflict(one.actor, *strands)
+                if found is not None:
+                    began = f"it began at {order.label.rpartition('#')[0]}: {order.describe()}"
+                    yield attrs.evolve(found, message=f"{found.message}; {began}")
+
+    def _overtaken(self, label: str) -> Iterator[Finding]:
+        """What overtook a message that was late: the last one that touches the same key and, flipped, makes it pass."""
+        if self.flips is None:
+            return
+        arrival = self.tree.arrival_of(label)
+        if arrival is None:
+            return
+        late, tried = self.tree.strand_of(label), 0
+        for other in reversed(self.flips.arrivals_at(label)):
+            strand = self.tree.strand_of(other)
+            found = None if strand == late else self.tree.conflict(arrival.actor, strand, late)
+            if found is None:
+                continue
+            tried += 1
+            passing = self.flips.swapped(other, label)
+            if passing is not None:
+                self.passing = passing
+                self.words = f"with {self._name(label, arrival.actor)} before {self._name(other, arrival.actor)}"
+                yield found
+            if tried >= _DOWN:
+                return
+
+    def _with_others(self, found: Finding, order: Choice) -> Finding:
+        """``found``, told with what else had to overtake the same event at the same receiver."""
+        receiver = order.label.rpartition("#")[0]
+        others = [
+            choice.pick
+            for choice in self.choices
+            if choice.kind == "order" and choice is not order and choice.over == order.over
+            if choice.label.rpartition("#")[0] == receiver
+        ]
+        if not others:
+            return found
+        names = ", ".join(self._name(label, receiver) for label in others)
+        return attrs.evolve(found, message=f"{found.message}\n  so did, and had to: {names}")
+
+    def _neighbours(self) -> Iterator[Finding]:
+        """Arrivals near each other at one actor that, flipped, make the run pass; the latest first.
+
+        Where no choice says where to look: first come, first served fails, or what was chosen is an event of the
+        driver, which has to do with everybody.
+        """
+        if self.flips is None:
+            return
+        for actor, earlier, later in self._pairs():
+            passing = self.flips.swapped(earlier, later)
+            if passing is not None:
+                one, other = self._name(later, actor), self._name(earlier, actor)
+                self.passing, self.words = passing, f"with {one} before {other}"
+                strands = self.tree.strand_of(earlier), self.tree.strand_of(later)
+                yield self.tree.conflict(actor, *strands) or self.tree.pair(
+                    "order", actor, "", earlier, later, f"{other} came before {one} at {actor}"
+                )
+
+    def _pairs(self) -> Iterator[tuple[str, str, str]]:
+        """Pairs of arrivals at one actor that conflict: neighbours from the end, then those with some between them."""
+        arrivals: dict[str, list[tuple[int, str]]] = {}
+        for event in self.trace.events:
+            if event.kind in ("deliver", "timer", "alarm"):
+                arrivals.setdefault(event.actor, []).append((event.n, event.label))
+        rest: list[tuple[str, str, str]] = []
+        tried = 0
+        for apart in range(1, _APART + 1):
+            pairs = [
+                (later[0], actor, earlier[1], later[1])
+                for actor, own in arrivals.items()
+                for earlier, later in zip(own, own[apart:], strict=False)
+            ]
+            for _, actor, earlier, later in sorted(pairs, reverse=True):
+                one, other = self.tree.strand_of(earlier), self.tree.strand_of(later)
+                if one == other:
+                    continue
+                if self.tree.conflict(actor, one, other) is None:
+                    if apart == 1:
+                        rest.append((actor, earlier, later))
+                elif tried < _PAIRS:
+                    tried += 1
+                    yield actor, earlier, later
+        yield from rest[:_PAIRS]
+
+    def _unconfirmed(self) -> Finding | None:
+        """What the trace shows and no run confirms."""
         if self.stale:
             return self.tree.in_words(self.stale[0])
         repeated = repeated_effects(self.trace)
         return repeated[0] if repeated else None
-
-    def _pairs(self) -> Iterator[tuple[str, str, str]]:
-        """Neighbouring arrivals at one actor from the end, those first that conflict."""
-        last: dict[str, str] = {}
-        pairs: list[tuple[str, str, str]] = []
-        for event in self.trace.events:
-            if event.kind not in ("deliver", "timer", "alarm"):
-                continue
-            before, last[event.actor] = last.get(event.actor), event.label
-            if before is not None:
-                pairs.append((event.actor, before, event.label))
-        rest: list[tuple[str, str, str]] = []
-        tried = 0
-        for actor, earlier, later in reversed(pairs):
-            one, other = self.tree.strand_of(earlier), self.tree.strand_of(later)
-            if one == other:
-                continue
-            if tried < _PAIRS and self.tree.conflict(actor, one, other) is not None:
-                tried += 1
-                yield actor, earlier, later
-            else:
-                rest.append((actor, earlier, later))
-        yield from rest[:_PAIRS]
 
     # -- faults and what is left -----------------------------------------------------------------------------
 

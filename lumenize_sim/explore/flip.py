@@ -34,10 +34,12 @@ class Passing:
     Attributes:
         choices: its tape.
         total: whether they are in total order.
+        log: its arrivals.
     """
 
     choices: tuple[Choice, ...]
     total: bool
+    log: tuple[tuple[str | None, str], ...]
 
 
 class Flips:
@@ -62,6 +64,25 @@ class Flips:
         steps = self._run.outcome.steps
         nth = steps[n] - 1 if n < len(steps) else -1
         return self._log[nth][1] if 0 <= nth < len(self._log) else None
+
+    def arrivals_at(self, label: str) -> list[str]:
+        """What arrives where ``label`` does, in order, up to it."""
+        receiver = self._receivers.get(label)
+        if receiver is None:
+            return []
+        own = [other for at, other in self._log if at == receiver]
+        return own[: own.index(label)]
+
+    def reversed(self, pick: str, passing: Passing) -> list[str]:
+        """What arrives where ``pick`` does, behind it, and came before it in a run that passes; in order."""
+        receiver = self._receivers.get(pick)
+        before: dict[str, None] = {}
+        for _, label in passing.log:
+            if label == pick:
+                break
+            before[label] = None
+        own = [label for at, label in self._log if at == receiver]
+        return [label for label in own[own.index(pick) + 1 :] if label in before] if receiver is not None else []
 
     def without(self, choice: Choice) -> Passing | None:
         """The run with all choices but this one, if it passes."""
@@ -118,6 +139,9 @@ class Flips:
                     times.setdefault(arrival, event.t_us)
         late = dict(self._run.outcome.late)
         more = times.get(awaited, 0) - times.get(held, 0)
+        if 0 < more <= late.get(awaited, 0):
+            late[awaited] -= more  # it was late itself: less late will do
+            return late
         limit = round(self._run.scenario.options.network.max_delay_s * 1_000_000)
         if 0 < late.get(held, 0) + more <= limit:
             late[held] = late.get(held, 0) + more
@@ -131,7 +155,9 @@ class Flips:
             outcome, choices = run()
         except LumenizeSimError:
             return None  # a driver that cannot go on in this order proves nothing
-        return Passing(tuple(choices), outcome.watched) if outcome.kind == "passed" else None
+        if outcome.kind != "passed":
+            return None
+        return Passing(tuple(choices), outcome.watched, tuple(outcome.log))
 
     def recorded(self, passing: Passing) -> Run | None:
         """The passing run with its trace; ``None`` where it does not come again."""

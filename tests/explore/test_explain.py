@@ -197,3 +197,13 @@ def test_an_explanation_is_the_same_each_time(name: str) -> None:
 def _line(piece: str) -> int:
     lines = Path(__file__).read_text(encoding="utf-8").splitlines()
     return next(n for n, line in enumerate(lines, 1) if piece in line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["registry", "stale_pong", "two_phase", "two_sockets", "reentrancy", "gate_leak"])
+def test_the_benchmarks_pairs_are_confirmed_by_a_run_that_passes(name: str) -> None:
+    """Whatever is named, there is a run in which it is different and which passes."""
+    run, found = why(load_scenario(SCENARIOS / "bench" / f"{name}.py", name), schedules=3000)
+    assert found.passing, found.message
+    assert run.flipped is not None
+    assert run.flipped.failure is None
