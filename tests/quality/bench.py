@@ -28,6 +28,7 @@ import attrs
 from lumenize_sim import UsageError
 from tests.quality.cases import FOLDER, Case, cases_in
 from tests.quality.page import PAGE, RESULTS, machine, rendered, table
+from tests.quality.search import searched
 from tests.quality.survival import survivals
 from tests.quality.trials import PORTFOLIO, STRATEGIES, Task, Trial, run
 from tests.quality.verdict import Goals, shortfalls, summaries
@@ -49,6 +50,8 @@ class Plan:
         pure_seeds, pure_schedules: the same for each strategy alone.
         strategies: which.
         twin: schedules of each twin.
+        programs: that are generated for the exhaustive search, and as many in which messages may be late; for brute
+            force two of three are small enough.
     """
 
     seeds: int = 40
@@ -57,6 +60,7 @@ class Plan:
     pure_schedules: int = 2_000
     strategies: tuple[str, ...] = STRATEGIES
     twin: int = 100_000
+    programs: int = 200
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -64,7 +68,7 @@ class Plan:
 
 
 _NUMBERS = [name for name in attrs.fields_dict(Plan) if name != "strategies"]
-QUICK = Plan(seeds=5, pure_seeds=0, twin=2_000)
+QUICK = Plan(seeds=5, pure_seeds=0, twin=2_000, programs=20)
 
 
 def tasks_of(cases: Sequence[Case], plan: Plan, folder: Path) -> list[Task]:
@@ -220,17 +224,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cases=len(cases) if options.only else Goals().cases,
         schedules=plan.schedules,
         twin=QUICK.twin if options.quick else Goals().twin,
+        programs=0 if options.only else QUICK.programs if options.quick else Goals().programs,
     )
     digest = source_digest(folder)
     try:
         tasks = tasks_of(cases, plan, folder)
         trials = trials_of(tasks, options.jobs, Journal(options.resume, digest), Progress(sys.stderr))
         survived = [one for case in cases for one in survivals(case)]
+        search = searched(plan.programs, options.jobs)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; with --resume FILE what was measured would have been kept\n")
         return 130
     measured = summaries(cases, trials)
-    short = shortfalls(measured, survived, goals)
+    short = shortfalls(measured, survived, search, goals)
     results: dict[str, Any] = {
         "plan": plan.to_json(),
         "machine": machine(),
@@ -238,6 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "cpu_seconds": round(sum(trial.seconds for trial in trials)),
         "benchmarks": [one.to_json() for one in measured],
         "survival": [one.to_json() for one in survived],
+        "search": search.to_json(),
         "short": short,
     }
     if options.write:
@@ -254,6 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{len(cases)} benchmarks, found in {sum(one.found for one in measured)} of {len(mixed)} trials, "
             f"{sum(one.explained for one in measured)} explained; twins passed {sum(one.twin for one in measured):,} "
             f"schedules; {sum(one.survived for one in survived)} of {len(survived)} tapes survived an edit; "
+            f"{search.programs - len(search.unequal)} of {search.programs} programs searched as by brute force; "
             f"{len(short)} short\n"
         )
     return 1 if short else 0

@@ -54,6 +54,12 @@ def _generated(results: Mapping[str, Any]) -> str:
             "The shortest tape of each, after an edit of the source that has nothing to do with the bug:",
             _kept(results),
         ]
+    found = results["search"]
+    if found["programs"]:
+        parts.append(
+            f"The exhaustive search went through {found['programs']} generated programs in {found['runs']:,} runs, and "
+            f"brute force in {found['raw']:,}: {found['behaviours']:,} behaviours, and {len(found['unequal'])} differences."
+        )
     if results["short"]:
         parts += ["Short of the goals:", "\n".join(f"- {_cell(line)}" for line in results["short"])]
     else:

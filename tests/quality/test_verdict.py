@@ -16,6 +16,7 @@ from lumenize_sim import UsageError
 from tests.quality.bench import Plan, Progress, main, tasks_of
 from tests.quality.cases import FOLDER, Case, cases_in
 from tests.quality.page import BEGIN, END, rendered
+from tests.quality.search import Searched, searched
 from tests.quality.survival import Survival
 from tests.quality.trials import STRATEGIES, Trial
 from tests.quality.verdict import Goals, Summary, shortfalls, summaries
@@ -23,7 +24,7 @@ from tests.quality.verdict import Goals, Summary, shortfalls, summaries
 CASE = Case(
     name="dummy", path=Path("dummy.py"), depth=2, object="A/a", key="n", events=("get", "put"), lines=(), rate=(1, 1000)
 )
-GOALS = Goals(cases=1, twin=100)
+GOALS = Goals(cases=1, twin=100, programs=0)
 
 
 def trials(**changes: Any) -> list[Trial]:
@@ -34,7 +35,7 @@ def trials(**changes: Any) -> list[Trial]:
 
 
 def judged(of: list[Trial], goals: Goals = GOALS) -> list[str]:
-    return shortfalls(summaries([CASE], of), (), goals)
+    return shortfalls(summaries([CASE], of), (), Searched(), goals)
 
 
 def test_nothing_falls_short_where_everything_is_good() -> None:
@@ -95,7 +96,7 @@ def test_a_bug_that_a_random_walk_meets_too_often_falls_short(failures: int, goo
     idle = [Trial(case="dummy", twin=False, strategy="random", seed=n, schedules=2000) for n in range(10)]
     assert (judged([*trials(), *walks, *idle]) == []) is good
     often = attrs.evolve(CASE, rate=(20, 1000))
-    said = shortfalls(summaries([often], trials()), (), GOALS)
+    said = shortfalls(summaries([often], trials()), (), Searched(), GOALS)
     assert said == ["dummy: a random walk fails in 20 of 1,000 schedules, not in 0.01% to 1%"]
 
 
@@ -107,17 +108,39 @@ def test_one_benchmark_of_twelve_may_be_explained_wrongly() -> None:
         return [attrs.evolve(one, explained=one.found if n >= wrong else 0) for n in range(12)]
 
     goals = attrs.evolve(GOALS, cases=12)
-    assert shortfalls(measured(0), (), goals) == shortfalls(measured(1), (), goals) == []
-    assert len(shortfalls(measured(2), (), goals)) == 2
-    assert shortfalls(measured(0)[1:], (), goals) == ["there are 11 benchmarks, of 12"]
+    assert shortfalls(measured(0), (), Searched(), goals) == shortfalls(measured(1), (), Searched(), goals) == []
+    assert len(shortfalls(measured(2), (), Searched(), goals)) == 2
+    assert shortfalls(measured(0)[1:], (), Searched(), goals) == ["there are 11 benchmarks, of 12"]
 
 
 def test_tapes_that_do_not_survive_edits_fall_short() -> None:
     """Four of five must."""
     edits = [Survival(case="dummy", edit=str(n), survived=n >= 2) for n in range(10)]
-    assert shortfalls(summaries([CASE], trials()), edits, GOALS) == []
+    assert shortfalls(summaries([CASE], trials()), edits, Searched(), GOALS) == []
     edits[5] = Survival(case="dummy", edit="5", survived=False)
-    assert shortfalls(summaries([CASE], trials()), edits, GOALS) == ["7 of 10 tapes survive an edit; the goal is 80%"]
+    assert shortfalls(summaries([CASE], trials()), edits, Searched(), GOALS) == [
+        "7 of 10 tapes survive an edit; the goal is 80%"
+    ]
+
+
+def test_a_search_that_differs_from_brute_force_falls_short() -> None:
+    """One behaviour is enough; and so are too few programs."""
+    goals = attrs.evolve(GOALS, programs=2)
+    measured = summaries([CASE], trials())
+    assert shortfalls(measured, (), Searched(programs=2), goals) == []
+    wrong = Searched(programs=1) + Searched(programs=1, unequal=("program 7: one missing",))
+    assert shortfalls(measured, (), wrong, goals) == ["the search and brute force differ: program 7: one missing"]
+    said = shortfalls(measured, (), Searched(programs=1), goals)
+    assert said == ["the search was compared with brute force on 1 of 2 programs"]
+
+
+@pytest.mark.slow
+def test_some_generated_programs_are_searched_as_by_brute_force() -> None:
+    """In one process, and in two."""
+    alone = searched(2, 1)
+    assert alone.programs >= 2
+    assert not alone.unequal
+    assert alone == searched(2, 2)
 
 
 # -- the command, on benchmarks of its own -----------------------------------------------------
@@ -157,12 +180,13 @@ Quality = Callable[..., int]
 
 
 @pytest.fixture
-def quality(folder: Path) -> Quality:
-    """The command in one process, on ``folder``, with very little of everything."""
+def quality(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Quality:
+    """The command in one process, on ``folder``, with very little of everything; edits have tests of their own."""
+    monkeypatch.setattr("tests.quality.bench.survivals", lambda case: [])
 
     def call(*arguments: str) -> int:
         few = "--folder", str(folder), "--jobs", "1", "--seeds", "2", "--schedules", "150"
-        return main([*few, "--pure-seeds", "0", "--twin", "20", "--quick", *arguments])
+        return main([*few, "--pure-seeds", "0", "--twin", "20", "--programs", "0", "--quick", *arguments])
 
     return call
 
@@ -176,7 +200,7 @@ def test_a_bug_that_cannot_be_found_and_a_twin_that_fails_fail_the_command(
     assert first == "short: hard: found in 0 of 2 trials of 150 schedules"
     assert second.startswith("short: hard: the twin fails: AssertionError: always")
     assert last.endswith(
-        "found in 0 of 2 trials, 0 explained; twins passed 0 schedules; 0 of 0 tapes survived an edit; 2 short"
+        "found in 0 of 2 trials, 0 explained; twins passed 0 schedules; 0 of 0 tapes survived an edit; 0 of 0 programs searched as by brute force; 2 short"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from tests.quality.cases import Case
+from tests.quality.search import Searched
 from tests.quality.survival import Survival
 from tests.quality.trials import PORTFOLIO, Trial
 
@@ -27,6 +28,7 @@ class Goals:
         replays: that shrinking takes, in the median.
         unexplained: benchmarks of twelve whose explanation may be wrong.
         survival: of tapes that still lead to their bug after an edit.
+        programs: on which the exhaustive search is compared with brute force.
         ratio: of the median of the default mix to that of the best pure strategy.
         rate: between which a random walk fails, failures per schedule.
         twin: schedules that each twin passes.
@@ -39,6 +41,7 @@ class Goals:
     replays: int = 150
     unexplained: int = 1
     survival: float = 0.8
+    programs: int = 200
     ratio: float = 10.0
     rate: tuple[float, float] = (0.0001, 0.01)
     twin: int = 100_000
@@ -139,7 +142,7 @@ def _summary(case: Case, trials: Sequence[Trial]) -> Summary:
     )
 
 
-def shortfalls(measured: Sequence[Summary], survived: Sequence[Survival], goals: Goals) -> list[str]:
+def shortfalls(measured: Sequence[Summary], survived: Sequence[Survival], search: Searched, goals: Goals) -> list[str]:
     """What is not good enough, a line each."""
     short: list[str] = []
     if len(measured) < goals.cases:
@@ -152,6 +155,9 @@ def shortfalls(measured: Sequence[Summary], survived: Sequence[Survival], goals:
     kept = sum(one.survived for one in survived)
     if kept < goals.survival * len(survived):
         short.append(f"{kept} of {len(survived)} tapes survive an edit; the goal is {goals.survival:.0%}")
+    short += [f"the search and brute force differ: {text}" for text in search.unequal]
+    if search.programs < goals.programs:
+        short.append(f"the search was compared with brute force on {search.programs} of {goals.programs} programs")
     unclear = [one for one in measured if one.explained < goals.share * one.found]
     if len(unclear) > goals.unexplained * len(measured) // 12:
         for one in unclear:
