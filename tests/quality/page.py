@@ -57,8 +57,9 @@ def _generated(results: Mapping[str, Any]) -> str:
     found = results["search"]
     if found["programs"]:
         parts.append(
-            f"The exhaustive search went through {found['programs']} generated programs in {found['runs']:,} runs, and "
-            f"brute force in {found['raw']:,}: {found['behaviours']:,} behaviours, and {len(found['unequal'])} differences."
+            f"The exhaustive search went through {found['programs']} generated programs in {found['runs']:,} runs, "
+            f"and brute force in {found['raw']:,}: {found['behaviours']:,} behaviours, "
+            f"{len(found['unequal'])} differences."
         )
     if results["short"]:
         parts += ["Short of the goals:", "\n".join(f"- {_cell(line)}" for line in results["short"])]
