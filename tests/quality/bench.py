@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from hashlib import blake2b
 from pathlib import Path
@@ -92,32 +92,37 @@ def tasks_of(cases: Sequence[Case], plan: Plan, folder: Path) -> list[Task]:
     return tasks
 
 
-def source_digest(folder: Path) -> str:
-    """Of the package and the benchmarks: what was measured with other sources says nothing of these."""
-    hasher = blake2b(digest_size=8)
-    for path in sorted([*(ROOT / "lumenize_sim").rglob("*.py"), *folder.glob("*.py")]):
-        hasher.update(path.name.encode())
-        hasher.update(path.read_bytes())
-    return hasher.hexdigest()
+def source_digests(cases: Sequence[Case]) -> dict[str, str]:
+    """Of the package and the file of each case: what was measured with other sources says nothing of these."""
+    package = blake2b(digest_size=8)
+    for path in sorted((ROOT / "lumenize_sim").rglob("*.py")):
+        package.update(path.name.encode())
+        package.update(path.read_bytes())
+    digests: dict[str, str] = {}
+    for case in cases:
+        hasher = package.copy()
+        hasher.update(case.path.read_bytes())
+        digests[case.name] = hasher.hexdigest()
+    return digests
 
 
 class Journal:
     """What was measured already, a line for each task, in a file."""
 
-    def __init__(self, path: Path | None, digest: str) -> None:
+    def __init__(self, path: Path | None, digests: Mapping[str, str]) -> None:
         self.known: dict[str, Trial] = {}
-        self._digest = digest
+        self._digests = digests
         self._path = path
         if path is not None and path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 entry = json.loads(line)
-                if entry["sources"] == digest:
+                if entry["sources"] == digests.get(entry["trial"]["case"]):
                     self.known[entry["task"]] = Trial(**entry["trial"])
 
     def note(self, task: Task, trial: Trial) -> None:
         """One more."""
         if self._path is not None:
-            entry = {"sources": self._digest, "task": task.key, "trial": trial.to_json()}
+            entry = {"sources": self._digests[task.case], "task": task.key, "trial": trial.to_json()}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(f"{json.dumps(entry)}\n")
 
@@ -226,10 +231,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         twin=QUICK.twin if options.quick else Goals().twin,
         programs=0 if options.only else QUICK.programs if options.quick else Goals().programs,
     )
-    digest = source_digest(folder)
+    digests = source_digests(cases)
     try:
         tasks = tasks_of(cases, plan, folder)
-        trials = trials_of(tasks, options.jobs, Journal(options.resume, digest), Progress(sys.stderr))
+        trials = trials_of(tasks, options.jobs, Journal(options.resume, digests), Progress(sys.stderr))
         survived = [one for case in cases for one in survivals(case)]
         search = searched(plan.programs, options.jobs)
     except KeyboardInterrupt:
@@ -240,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: dict[str, Any] = {
         "plan": plan.to_json(),
         "machine": machine(),
-        "sources": digest,
+        "sources": digests,
         "cpu_seconds": round(sum(trial.seconds for trial in trials)),
         "benchmarks": [one.to_json() for one in measured],
         "survival": [one.to_json() for one in survived],
