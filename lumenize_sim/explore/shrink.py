@@ -13,12 +13,14 @@ boundaries with little else, and again while that helps.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import attrs
 
 from lumenize_sim.explore.run import canonical, fired, guided, tasks_of
 from lumenize_sim.kernel.choice import Choice
+from lumenize_sim.kernel.chooser import THE_END
 from lumenize_sim.kernel.guide import TapeGuide
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.world.run import Outcome
@@ -62,24 +64,27 @@ class _Shrinker:
         self.budget = budget
         self.tick = tick
         self.replays = 0
-        self.seen: dict[tuple[tuple[str, int, str], ...], bool] = {}
+        self.seen: dict[tuple[tuple[str, int, str, str, int], ...], bool] = {}
         self.best: tuple[Choice, ...] = ()
 
     def try_(self, choices: Sequence[Choice]) -> bool:
         """Whether ``choices`` fail the same way with something less than the best; then that is the best."""
-        key = tuple((c.label, c.value, c.pick) for c in choices)
-        if key in self.seen or self.replays >= self.budget:
+        taken = self.failing(choices)
+        if taken is None or _size(taken) >= _size(self.best):
             return False
+        self.best = taken
+        return True
+
+    def failing(self, choices: Sequence[Choice]) -> tuple[Choice, ...] | None:
+        """What a run with ``choices`` needed of them, where it fails the same way and was not run before."""
+        key = tuple((c.label, c.value, c.pick, c.over, c.spans) for c in choices)
+        if key in self.seen or self.replays >= self.budget:
+            return None
         self.seen[key] = True
         self.replays += 1
         self.tick(self.replays)
         outcome, taken = run_leniently(self.scenario, tuple(choices), seed=self.seed, total=self.total)
-        if not outcome.failed or outcome.signature != self.signature:
-            return False
-        if _size(taken) >= _size(self.best):
-            return False
-        self.best = taken
-        return True
+        return taken if outcome.failed and outcome.signature == self.signature else None
 
     def run(self, first: tuple[Choice, ...]) -> Shrunk:
         self.best = first
@@ -89,10 +94,59 @@ class _Shrinker:
             before: tuple[Choice, ...] | None = None
             while self.best != before:  # a smaller value may make another choice superfluous, and the other way round
                 before = self.best
+                self._waits()
                 self._subsets()
                 self._values()
+                self._spans()
+                self._takeovers()
                 self._boundaries()
         return Shrunk(self.best, self.replays)
+
+    def _waits(self) -> None:
+        """Say once that an event waits, instead of each time that another one goes first.
+
+        What it was passed over for is known by the oldest only, so that one step uncovers the next: several are gone
+        together, and judged by where they end.
+        """
+        choices = self.best
+        for _ in range(len(self.best)):
+            merged = _merged(choices)
+            taken = None if merged is None else self.failing(merged)
+            if taken is None:
+                break
+            choices = taken
+            if _size(choices) < _size(self.best):
+                self.best = choices
+        for over in _often_passed(self.best):
+            merged = _merged(self.best, over)
+            if merged is not None:
+                self.try_(merged)
+
+    def _takeovers(self) -> None:
+        """Where two make room for something between them, let one do it alone, from the beginning on."""
+        shorter = True
+        while shorter:
+            orders = [c for c in self.best if c.kind == "order" and c.over and c.pick != THE_END]
+            shorter = len(orders) <= _FEW and any(
+                self.try_(_taken_over(self.best, gone, stays))
+                for gone in orders
+                for stays in orders
+                if gone is not stays
+            )
+
+    def _spans(self) -> None:
+        """Let no event wait for more than it must."""
+        for label in [choice.label for choice in self.best if choice.spans > 1]:
+            low = 0
+            while True:
+                index = next((i for i, choice in enumerate(self.best) if choice.label == label), None)
+                if index is None or self.best[index].spans - low <= 1:
+                    break
+                choice = self.best[index]
+                spans = (low + choice.spans) // 2 if low or choice.spans < 4 else 2
+                shorter = attrs.evolve(choice, spans=spans, pick="" if spans > 1 else choice.pick)
+                if not self.try_((*self.best[:index], shorter, *self.best[index + 1 :])):
+                    low = spans
 
     def _subsets(self) -> None:
         parts = 2
@@ -139,8 +193,55 @@ class _Shrinker:
                     any(self.try_([moved, other]) for other in others)
 
 
+#: Pairs of more choices than that are not tried.
+_FEW = 8
+
+
 def _size(choices: Sequence[Choice]) -> tuple[int, int]:
-    return (len(choices), sum(c.value for c in choices))
+    return (len(choices), sum(c.value + c.spans for c in choices))
+
+
+def _taken_over(choices: Sequence[Choice], gone: Choice, stays: Choice) -> tuple[Choice, ...]:
+    """``choices`` without ``gone``, for which what waits by ``stays`` waits as well."""
+    receiver, index = stays.place
+    last = gone if gone.place[0] == receiver and gone.place[1] > index else stays
+    label = f"{receiver}#0+{len(choices)}"
+    longer = attrs.evolve(stays, label=label, spans=gone.spans + stays.spans, pick=last.pick)
+    return tuple(longer if choice is stays else choice for choice in choices if choice is not gone)
+
+
+def _often_passed(choices: Sequence[Choice]) -> list[tuple[str, str]]:
+    """Receiver and event, where an event was passed over more than once."""
+    passed = Counter((c.place[0], c.over) for c in choices if c.kind == "order" and c.over)
+    return [key for key, times in passed.items() if times > 1]
+
+
+def _merged(choices: Sequence[Choice], only: tuple[str, str] | None = None) -> tuple[Choice, ...] | None:
+    """``choices``, where an event that was passed over repeatedly waits; ``None`` where there is none.
+
+    An arrival that went before others as well goes before those.
+    """
+    last: dict[tuple[str, str], Choice] = {}
+    spans: Counter[tuple[str, str]] = Counter()
+    for choice in choices:
+        if choice.kind == "order" and choice.over and choice.pick != THE_END:
+            last[choice.place[0], choice.over] = choice
+            spans[choice.place[0], choice.over] += choice.spans
+    often = {key for key in _often_passed(choices) if only in (None, key) and key in last}
+    if not often:
+        return None
+    merged: list[Choice] = []
+    for choice in choices:
+        key = (choice.place[0], choice.over) if choice.kind == "order" else None
+        if key is None or key not in often:
+            merged.append(choice)
+        elif key in spans:
+            receiver, index = choice.place
+            label = f"{receiver}#{index}+{len(merged)}"
+            merged.append(attrs.evolve(choice, label=label, spans=spans.pop(key), pick=last[key].pick))
+        if key is not None and key in often and choice.spans == 1 and choice.value > 1:
+            merged.append(choice)
+    return tuple(merged)
 
 
 def run_leniently(

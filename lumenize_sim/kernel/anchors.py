@@ -21,7 +21,7 @@ class AnchoredGuide:
     """Follows choices by the labels of the two events that each orders; see the module.
 
     A choice without a second event, which had been called off, is found by its place.  What does not
-    come is left out.
+    come is left out.  An event that waited for several waits, from the beginning, until the last of them has come.
 
     Attributes:
         followed: choices that were made again.
@@ -37,15 +37,19 @@ class AnchoredGuide:
         self._left: dict[str, list[tuple[int, Choice]]] = {}
         self._could: dict[str, None] = {}  # labels of choices whose first event could have come already
         self._active: dict[str, Choice] = {}
+        self.waiting: dict[str, dict[str, Choice]] = {}
         for choice in choices:
             if choice.kind == "order":
-                receiver, _, nth = choice.label.rpartition("#")
-                self._left.setdefault(receiver, []).append((int(nth), choice))
+                receiver, nth = choice.place
+                if choice.spans > 1:
+                    self.waiting.setdefault(receiver, {})[choice.over] = choice
+                else:
+                    self._left.setdefault(receiver, []).append((nth, choice))
                 self.unmet[choice.label] = choice
 
     def receivers(self) -> Sequence[str]:
-        """Those with a choice still to come."""
-        return list(self._left)
+        """Those with a choice still to come, or not over."""
+        return list(dict.fromkeys((*self._left, *self.waiting)))
 
     def want(self, receiver: str, index: int, candidates: Callable[[], list[str]]) -> str | None:
         """The first event of a choice whose second one could arrive now; ``None`` where there is no such choice."""
@@ -75,6 +79,22 @@ class AnchoredGuide:
             self.unmet.pop(choice.label, None)
             self._drop(receiver, choice)
         return False
+
+    def overtaken(self, receiver: str, label: str, by: str, there: bool) -> bool:
+        """``by`` arrives, and ``label`` has waited enough if that is the last for which it should."""
+        choice = self.waiting[receiver][label]
+        if by != choice.pick:
+            return False
+        self.followed.append(choice)
+        self.unmet.pop(choice.label, None)
+        self.let_go(receiver, label)
+        return True
+
+    def let_go(self, receiver: str, label: str) -> None:
+        """``label`` need not wait any longer."""
+        del self.waiting[receiver][label]
+        if not self.waiting[receiver]:
+            del self.waiting[receiver]
 
     def skip(self, receiver: str, index: int) -> None:
         """Leave the choice out for which the receiver is held."""

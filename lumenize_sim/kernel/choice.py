@@ -38,6 +38,8 @@ class Choice:
         pick: the alternative in words: the label of the event that came first, the
             delay, or the fault.  For people and for matching after edits.
         over: what the default would have done.
+        spans: of an order, how many arrivals in a row go before ``over``, which waits for all of them: the first
+            is the ``value``-th alternative, and the last is ``pick``.  What goes before what among them is the default.
     """
 
     label: str
@@ -46,10 +48,12 @@ class Choice:
     key: int
     pick: str
     over: str = ""
+    spans: int = 1
 
     def to_list(self) -> list[object]:
-        """``[label, value, bound, key, pick, over]``, the form on file."""
-        return [self.label, self.value, self.bound, self.key, self.pick, self.over]
+        """``[label, value, bound, key, pick, over]``, the form on file, and ``spans`` behind it where it is not 1."""
+        entry: list[object] = [self.label, self.value, self.bound, self.key, self.pick, self.over]
+        return entry if self.spans == 1 else [*entry, self.spans]
 
     @property
     def kind(self) -> str:
@@ -64,6 +68,12 @@ class Choice:
     def site(self) -> str:
         """The label without its suffix."""
         return self.label.rpartition("@")[0] if self.kind in ("delay", "task") else self.label
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Of an order: receiver and index of the arrival."""
+        receiver, _, nth = self.label.rpartition("#")
+        return receiver, int(nth.partition("+")[0])
 
     def describe(self) -> str:
         """One line of the sentence "in order, except …"."""
@@ -87,4 +97,6 @@ class Choice:
         receiver = self.label.rpartition("#")[0]
         if not self.over:
             return f"{self.pick} comes next at {receiver}"
+        if self.spans > 1:
+            return f"{self.over} waits at {receiver} until {self.pick} has come, which is the last of {self.spans}"
         return f"{self.pick} comes before {self.over} at {receiver}"

@@ -41,6 +41,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import attrs
+
 from lumenize_sim.errors import SimulatorError
 from lumenize_sim.kernel.agenda import Agenda
 from lumenize_sim.kernel.choice import Choice, key_of
@@ -188,6 +190,19 @@ class Guide(Protocol):
         """Messages that are late: label to microseconds."""
         ...
 
+    @property
+    def waiting(self) -> Mapping[str, Mapping[str, Choice]]:
+        """By receiver, the labels of events that have to let others go first, and by which choice."""
+        ...
+
+    def overtaken(self, receiver: str, label: str, by: str, there: bool) -> bool:
+        """``by`` arrives while ``label`` waits, which could have come if ``there``.  True if it has waited enough."""
+        ...
+
+    def let_go(self, receiver: str, label: str) -> None:
+        """``label`` need not wait: it comes, or nothing else can."""
+        ...
+
     def want(self, receiver: str, index: int, candidates: Any) -> str | None:
         """The label that must be arrival ``index`` at ``receiver``.
 
@@ -221,6 +236,7 @@ class GuidedChooser:
         self._count: Counter[str] = Counter()
         self._driver = 0
         self._blocked: dict[str, None] = {}
+        self._spans: dict[tuple[str, str], int] = {}  # who waits, to the position of that choice
 
     def created(self, event: Event) -> None:
         """Nothing to prepare."""
@@ -273,7 +289,7 @@ class GuidedChooser:
             else:
                 wanted = want(receiver)
                 if wanted is None:
-                    if overtaking:
+                    if overtaking or (guide.waiting and event.label in guide.waiting.get(receiver, ())):
                         continue
                 elif wanted != event.label:
                     if not overtaking:
@@ -298,12 +314,19 @@ class GuidedChooser:
         for r in sorted({*guide.receivers(), *self._blocked}) if receiver is None else [receiver]:
             index = self._count[r] + self._driver
             chosen = guide.met(r, index)
+            waiting = guide.waiting.get(r) if guide.waiting else None
+            if waiting and guide.strict and not all((r, label) in self._spans for label in waiting):
+                self._blocked.pop(r, None)  # it was held for those to be there who have to wait from here on
+            if waiting:
+                self._overtake(r, index, event.label, self._rivals(agenda, r))
             if r in self._blocked or chosen:
                 self._blocked.pop(r, None)
                 rivals = self._rivals(agenda, r)
                 value = rivals.index(event.label)
                 # Value 0 where what was passed over has been called off since, or has become the younger one.
                 over = rivals[0] if value else ""
+                if waiting and over in waiting:  # it is no news that those come later
+                    over = next((other for other in rivals[:value] if other not in waiting), over)
                 self._choices.append(Choice(f"{r}#{index}", value, len(rivals), key_of(rivals), event.label, over))
         del agenda.enabled[position]
         self.log.append((receiver, event.label))
@@ -311,6 +334,32 @@ class GuidedChooser:
             self._driver += 1
         else:
             self._count[receiver] += 1
+
+    def _overtake(self, receiver: str, index: int, label: str, rivals: list[str]) -> None:
+        """``label`` arrives while others have to wait."""
+        guide = self.guide
+        assert guide is not None
+        for other in list(guide.waiting[receiver]):
+            if other == label:
+                guide.let_go(receiver, label)
+                self._spans.pop((receiver, label), None)
+                continue
+            there = other in rivals
+            if there:
+                position = self._spans.get((receiver, other))
+                if position is None:
+                    self._spans[receiver, other] = len(self._choices)
+                    value = (
+                        rivals.index(label) or 1
+                    )  # 0 where an older one came first: who waits would have come, later
+                    self._choices.append(
+                        Choice(f"{receiver}#{index}+", value, len(rivals), key_of(rivals), label, other)
+                    )
+                else:
+                    so_far = self._choices[position]
+                    self._choices[position] = attrs.evolve(so_far, pick=label, spans=so_far.spans + 1)
+            if guide.overtaken(receiver, other, label, there):
+                self._spans.pop((receiver, other), None)
 
     @property
     def choices(self) -> list[Choice]:
@@ -325,7 +374,11 @@ class GuidedChooser:
             label = f"{r}#{self._count[r] + self._driver}"
             over = rivals[0] if rivals else ""
             ends.append(Choice(label, len(rivals), len(rivals) + 1, key_of([*rivals, THE_END]), THE_END, over))
-        return [*self._choices, *ends]
+        choices = list(self._choices)
+        for position in self._spans.values():
+            # Were this the end, who waits would never come: it waits for one more.
+            choices[position] = attrs.evolve(choices[position], spans=choices[position].spans + 1)
+        return [*_numbered(choices), *ends]
 
     def stuck(self, agenda: Agenda) -> bool:
         """Everything enabled is held.  Lets go of the oldest event, or says how the run differs.
@@ -344,6 +397,16 @@ class GuidedChooser:
         for receiver in receivers:
             index = self._count[receiver] + self._driver
             wanted = guide.want(receiver, index, lambda r=receiver: self._rivals(agenda, r))
+            if wanted is None and event.label in guide.waiting.get(receiver, ()):
+                if guide.strict:
+                    choice = guide.waiting[receiver][event.label]
+                    expected = f"{choice.pick} to come before {event.label}"
+                    raise Diverged(
+                        f"{receiver}#{index}", expected, ", ".join(self._rivals(agenda, receiver)), event.where
+                    )
+                guide.let_go(receiver, event.label)
+                self._spans.pop((receiver, event.label), None)
+                return True
             if wanted is None or wanted == event.label:
                 continue
             if guide.strict:
@@ -379,6 +442,23 @@ class FollowingChooser(GuidedChooser):
         """As the guide says, while it says anything."""
         assert self.guide is not None
         return super().pick(agenda) if self.guide.receivers() else self._free.pick(agenda)
+
+
+def _numbered(choices: list[Choice]) -> list[Choice]:
+    """Each with a label of its own: several may begin to wait at one arrival, and to let one go first is a pick."""
+    numbers: Counter[str] = Counter()
+    named: dict[str, Choice] = {}
+    for choice in choices:
+        label = choice.label
+        if label.endswith("+"):
+            label = label[:-1]
+            if choice.spans > 1:
+                number = numbers[label]
+                numbers[label] += 1
+                label = f"{label}+{number}"
+            choice = attrs.evolve(choice, label=label)
+        named.setdefault(label, choice)
+    return list(named.values())
 
 
 def describe_want(guide: Guide, receiver: str, index: int, wanted: str) -> str:

@@ -59,6 +59,7 @@ class OrderGuide:
         self._left = sum(map(len, self._orders.values())) if whole else 0
         self.late: Mapping[str, int] = dict(late or {})
         self.skipped: list[tuple[str, str]] = []
+        self.waiting: dict[str, dict[str, Choice]] = {}
         self.loose = False
 
     def receivers(self) -> Sequence[str]:
@@ -92,6 +93,13 @@ class OrderGuide:
             self._left -= 1
         return False
 
+    def overtaken(self, receiver: str, label: str, by: str, there: bool) -> bool:
+        """It names every arrival, and has nobody wait."""
+        return False
+
+    def let_go(self, receiver: str, label: str) -> None:
+        """It has nobody wait."""
+
 
 class TapeGuide:
     """Follows the sparse choices of a tape.
@@ -100,6 +108,10 @@ class TapeGuide:
     the key of that choice; then the event that was picked comes first.
     Lenient (``strict=False``): candidates are matched by the label of the picked
     event only, and what does not come is left out.
+
+    A choice that spans several arrivals has one event wait, while the others come by default.  Strictly it begins
+    where its candidates are, and ends after as many arrivals; leniently it begins at its place, and ends when the
+    last of them has come, or where that has no name, after as many.
     """
 
     def __init__(self, choices: Sequence[Choice], *, strict: bool = True) -> None:
@@ -107,20 +119,30 @@ class TapeGuide:
         self.late: Mapping[str, int] = {c.site: c.value for c in choices if c.kind == "delay"}
         self._choices: dict[str, dict[int, Choice]] = {}
         self._named: dict[tuple[str, int], str] = {}
+        self._waits: dict[str, dict[int, list[Choice]]] = {}
+        self._left: dict[tuple[str, str], int] = {}
+        self.waiting: dict[str, dict[str, Choice]] = {}
         self.unmet: dict[str, Choice] = {}
         self.skipped: list[Choice] = []
         for choice in choices:
             if choice.kind == "order":
-                receiver, _, nth = choice.label.rpartition("#")
-                self._choices.setdefault(receiver, {})[int(nth)] = choice
+                receiver, index = choice.place
+                if choice.spans > 1:
+                    self._waits.setdefault(receiver, {}).setdefault(index, []).append(choice)
+                else:
+                    self._choices.setdefault(receiver, {})[index] = choice
                 self.unmet[choice.label] = choice
 
     def receivers(self) -> Sequence[str]:
-        """Those with a choice still to come."""
-        return list(self._choices)
+        """Those with a choice still to come, or not over."""
+        if not self._waits and not self.waiting:
+            return list(self._choices)
+        return list(dict.fromkeys((*self._choices, *self._waits, *self.waiting)))
 
     def want(self, receiver: str, index: int, candidates: Callable[[], list[str]]) -> str | None:
         """The picked label once the candidates match; ``""`` (held) before; ``None`` without a choice here."""
+        if self._waits and not self._begin(receiver, index, candidates):
+            return ""
         choices = self._choices.get(receiver)
         if choices is None or index not in choices:
             return None
@@ -136,8 +158,43 @@ class TapeGuide:
             named = self._named[receiver, index] = choice.pick
         return named
 
+    def _begin(self, receiver: str, index: int, candidates: Callable[[], list[str]]) -> bool:
+        """From here on events may have to wait.  False where those are not there yet."""
+        waits = self._waits.get(receiver)
+        if waits is None or index not in waits:
+            return True
+        if self.strict:
+            labels = candidates()
+            if len(labels) != waits[index][0].bound or key_of(labels) != waits[index][0].key:
+                return False
+        for choice in waits.pop(index):
+            self.unmet.pop(choice.label, None)
+            self.waiting.setdefault(receiver, {})[choice.over] = choice
+            self._left[receiver, choice.over] = choice.spans
+        if not waits:
+            del self._waits[receiver]
+        return True
+
+    def overtaken(self, receiver: str, label: str, by: str, there: bool) -> bool:
+        """``by`` arrives while ``label`` has to wait, and is ``there`` or not.  Whether it has waited long enough."""
+        left = self._left[receiver, label] = self._left[receiver, label] - there
+        last = self.waiting[receiver][label].pick
+        if by != last if last and not self.strict else left > 0:
+            return False
+        self.let_go(receiver, label)
+        return True
+
+    def let_go(self, receiver: str, label: str) -> None:
+        """``label`` need not wait any longer."""
+        del self.waiting[receiver][label], self._left[receiver, label]
+        if not self.waiting[receiver]:
+            del self.waiting[receiver]
+
     def describe(self, receiver: str, index: int) -> str:
         """The choice in words."""
+        waits = self._waits.get(receiver, {}).get(index)
+        if waits is not None:
+            return f"{waits[0].over} to wait among {waits[0].bound} (key {waits[0].key:08x})"
         choice = self._choices[receiver][index]
         if choice.pick == THE_END:
             return f"nothing more to arrive before {choice.over}"

@@ -167,11 +167,14 @@ class Tape:
 
 
 def _choice(entry: list[Any]) -> Choice:
-    label, value, bound, key, pick, over = entry
+    label, value, bound, key, pick, over, *more = entry
     value, bound = _number(value), _number(bound)
     if not 0 <= value < bound:
         raise ValueError(f"choice {label!r} has value {value} of {bound}")
-    return Choice(_text(label), value, bound, _number(key), _text(pick), _text(over))
+    (spans,) = more or (1,)
+    if _number(spans) < 1:
+        raise ValueError(f"choice {label!r} spans {spans} arrivals")
+    return Choice(_text(label), value, bound, _number(key), _text(pick), _text(over), spans)
 
 
 def _arrivals(entries: list[Any]) -> tuple[tuple[str | None, str], ...]:
