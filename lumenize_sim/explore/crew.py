@@ -33,6 +33,7 @@ class Crew(Protocol):
 
     def submit(self, task: str) -> Future[str]:
         """Begin with a task.  Raises `BrokenExecutor` where nobody is there any more."""
+        ...
 
     def renew(self) -> None:
         """After `BrokenExecutor`: others take over."""
