@@ -13,10 +13,11 @@ the tape, which is usually less than was planned.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import attrs
 from hypothesis import strategies as st
@@ -34,24 +35,31 @@ from lumenize_sim.world.options import OPTIONS, WorldOptions, option_kind
 from lumenize_sim.world.run import Outcome
 from lumenize_sim.world.scenario import Scenario
 
-__all__ = ["Simulation", "simulations"]
+__all__ = ["Simulation", "before", "deviations", "fault", "faults", "late", "planned", "simulations"]
+
+#: Censuses that are kept, of as many workloads.
+_CENSUSES = 64
 
 
 class Simulation:
     """One planned simulation.  It runs when something is asked of it, and then once.
 
+    Its representation can be pasted into an `@example`.
+
     Attributes:
         scenario: what is run.
         plan: the deviations from the world without surprises.
         seed: of application randomness.
+        workload: what the driver was given beside the world, if anything.
     """
 
-    def __init__(self, scenario: Scenario, plan: tuple[Choice, ...], *, seed: int) -> None:
+    def __init__(self, scenario: Scenario, plan: tuple[Choice, ...], *, seed: int, workload: Any = None) -> None:
         self.scenario = scenario
         self.plan = plan
         self.seed = seed
+        self.workload = workload
         self._told = Told()
-        self._judged = attrs.evolve(scenario, drive=judged(scenario.drive, self._told))
+        self._judged = attrs.evolve(scenario, drive=judged(_given(scenario, workload), self._told))
 
     @cached_property
     def _ran(self) -> tuple[Outcome, tuple[Choice, ...]]:
@@ -113,12 +121,78 @@ class Simulation:
                 raise error
             run = self.run
             run = saved(run, _folder() / f"{self.scenario.name}-{_fingerprint(run)}.tape")
-            raise telling(error_of(run), [*words(run), *way_back(self.scenario, run.tape, run.path)])
+            lines = [*words(run), *way_back(self.scenario, run.tape, run.path), f"example: @example({self!r})"]
+            raise telling(error_of(run), lines)
         return self
 
     def __repr__(self) -> str:
-        deviations = "; ".join(choice.describe() for choice in self.plan)
-        return f"<simulation of {self.scenario.name} in order" + (f", except: {deviations}>" if deviations else ">")
+        parts = [self.scenario.name, *map(_shown, self.plan)]
+        if self.workload is not None:
+            parts.append(f"workload={self.workload!r}")
+        if self.seed:
+            parts.append(f"seed={self.seed}")
+        return f"planned({', '.join(parts)})"
+
+
+def _given(scenario: Scenario, workload: Any) -> Callable[..., Awaitable[None]]:
+    """The driver, with the workload as its second argument if there is one."""
+    return scenario.drive if workload is None else lambda world: scenario.drive(world, workload)
+
+
+# -- by hand ----------------------------------------------------------------------------------
+
+
+def planned(scenario: Scenario, *deviations: Choice, workload: Any = None, seed: int = 0) -> Simulation:
+    """The simulation with these deviations from the world without surprises: what `Simulation` prints.
+
+    Args:
+        deviations: from `before`, `late` and `fault`; what the run does not come to is left out.
+        workload: the driver's second argument.
+    """
+    return Simulation(scenario, deviations, seed=seed, workload=workload)
+
+
+def before(place: str, first: str, then: str) -> Choice:
+    """The event ``first`` comes before ``then``, which is what arrives at ``place`` (``"BOARD/b#0"``) by default."""
+    return Choice(place, 1, 2, 0, first, then)
+
+
+def late(message: str, late_ms: int) -> Choice:
+    """A message is ``late_ms`` under way."""
+    return late_choice(message, late_ms)
+
+
+def fault(kind: str, target: str, nth: int, value: int = 1, *, bound: int = 0) -> Choice:
+    """The fault of ``kind`` at the ``nth`` boundary of ``target``, in its variant ``value``.
+
+    Args:
+        bound: number of variants, only where the kind is none of `Faults`.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    if not bound and kind not in KINDS:
+        raise UsageError(f"fault kind {kind!r} is unknown; there is: {', '.join(KINDS)}")
+    return fault_choice(kind, target, nth, value, bound)
+
+
+def _shown(choice: Choice) -> str:
+    """The expression that makes it."""
+    if choice.kind == "order":
+        return f"before({choice.label!r}, {choice.pick!r}, {choice.over!r})"
+    if choice.kind == "delay":
+        return f"late({choice.site!r}, {choice.value // 1000})"
+    target, _, boundary = choice.label.rpartition("%")
+    kind, _, nth = boundary.partition("#")
+    parts = [repr(kind), repr(target), nth]
+    if choice.value != 1 or kind not in KINDS:
+        parts.append(str(choice.value))
+    if kind not in KINDS:
+        parts.append(f"bound={choice.bound}")
+    return f"fault({', '.join(parts)})"
+
+
+# -- drawn --------------------------------------------------------------------------------------
 
 
 def _folder() -> Path:
@@ -145,6 +219,7 @@ def simulations(
     faults: Faults | None = None,
     options: WorldOptions | None = None,
     seed: int = 0,
+    workload: st.SearchStrategy[Any] | None = None,
 ) -> st.SearchStrategy[Simulation]:
     """Simulations of ``scenario``: ``@given(simulations(two_clicks)) def test(sim): sim.check()``.
 
@@ -154,10 +229,56 @@ def simulations(
         faults: instead of the scenario's own.
         options: instead of the scenario's own.
         seed: of application randomness; draw it too, if it matters.
+        workload: draws the second argument of the driver, as `workloads` does; its values must have a
+            representation that tells them apart.  Workload, faults and schedule shrink together.
 
     Raises:
         UsageError: an argument is wrong.
     """
+    scenario = _adjusted(scenario, schedules, faults, options)
+    if workload is not None and not isinstance(workload, st.SearchStrategy):
+        raise UsageError(f"workload={workload!r}: give a strategy, such as workloads(...) or st.lists(...)")
+    return _planned(scenario, _Censuses(scenario, seed), schedules, seed, workload)
+
+
+def faults(
+    scenario: Scenario,
+    *,
+    kinds: Sequence[str] | None = None,
+    at_most: int | None = None,
+    targets: Sequence[str] | None = None,
+    seed: int = 0,
+) -> st.SearchStrategy[tuple[Choice, ...]]:
+    """Plans of what goes wrong in ``scenario``, for `planned`; the empty plan is the simplest.
+
+    Args:
+        kinds, at_most, targets: instead of those of the scenario's faults.
+
+    Raises:
+        UsageError: an argument is wrong.
+    """
+    own = scenario.faults
+    wanted = Faults(
+        kinds=own.kinds if kinds is None else tuple(kinds),
+        at_most=own.at_most if at_most is None else at_most,
+        targets=own.targets if targets is None else tuple(targets),
+    )
+    scenario = _adjusted(scenario, 0, wanted, None)
+    censuses = _Censuses(scenario, seed)
+    return st.deferred(lambda: _some(_faults(censuses(None)), wanted.at_most).map(lambda f: tuple(_with_flushes(f))))
+
+
+def deviations(scenario: Scenario, *, at_most: int = 4, seed: int = 0) -> st.SearchStrategy[tuple[Choice, ...]]:
+    """Plans of what comes in another order or late in ``scenario``, for `planned`; the empty plan is the simplest.
+
+    Raises:
+        UsageError: an argument is wrong.
+    """
+    censuses = _Censuses(_adjusted(scenario, at_most, None, None), seed)
+    return st.deferred(lambda: _some(_deviations(censuses(None)), at_most).map(tuple))
+
+
+def _adjusted(scenario: Scenario, schedules: int, faults: Faults | None, options: WorldOptions | None) -> Scenario:
     if not isinstance(scenario, Scenario):
         raise UsageError(
             f"simulations takes a scenario, an `async def name(world)` with @scenario(app), not {scenario!r}"
@@ -171,27 +292,46 @@ def simulations(
         scenario = attrs.evolve(scenario, faults=faults)
     if options is not None:
         scenario = attrs.evolve(scenario, options=options)
-    known: list[Census] = []
+    return scenario
 
-    def census() -> Census:
-        # At the first draw and not before: a strategy is made when a module is imported.
-        if not known:
-            counted = attrs.evolve(scenario, drive=judged(scenario.drive, Told()))
-            known.append(apart(lambda: take_census(counted, seed=seed)))
-        return known[0]
 
-    return _planned(scenario, census, schedules, seed)
+class _Censuses:
+    """What could have gone differently with each workload.
+
+    Taken at the first draw and not before: a strategy is made when a module is imported.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self._scenario = scenario
+        self._seed = seed
+        self._known: dict[str, Census] = {}
+
+    def __call__(self, workload: Any) -> Census:
+        key = repr(workload)
+        if key not in self._known:
+            if len(self._known) >= _CENSUSES:
+                del self._known[next(iter(self._known))]
+            counted = attrs.evolve(self._scenario, drive=judged(_given(self._scenario, workload), Told()))
+            self._known[key] = apart(lambda: take_census(counted, seed=self._seed))
+        return self._known[key]
 
 
 @st.composite
 def _planned(
-    draw: st.DrawFn, scenario: Scenario, census: Callable[[], Census], schedules: int, seed: int
+    draw: st.DrawFn,
+    scenario: Scenario,
+    censuses: _Censuses,
+    schedules: int,
+    seed: int,
+    workloads: st.SearchStrategy[Any] | None,
 ) -> Simulation:
-    counted = census()
+    workload = None if workloads is None else draw(workloads)
+    counted = censuses(workload)
     faults = draw(_some(_faults(counted), scenario.faults.at_most))
     options = draw(_options(scenario))
     deviations = draw(_some(_deviations(counted), schedules))
-    return Simulation(scenario, (*options, *_with_flushes(faults), *deviations), seed=seed)
+    plan = (*options, *_with_flushes(faults), *deviations)
+    return Simulation(scenario, plan, seed=seed, workload=workload)
 
 
 def _with_flushes(faults: list[Choice]) -> list[Choice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -137,7 +138,7 @@ def smallest(strategy: Any, *, holds: Callable[[Simulation], bool] = lambda sim:
 def test_a_failure_that_needs_no_deviation_shrinks_to_none() -> None:
     sim = smallest(simulations(careless))
     assert sim.plan == ()
-    assert repr(sim) == "<simulation of careless in order>"
+    assert repr(sim) == "planned(careless)"
 
 
 def test_a_race_shrinks_to_the_one_deviation_that_it_needs() -> None:
@@ -145,7 +146,7 @@ def test_a_race_shrinks_to_the_one_deviation_that_it_needs() -> None:
     [choice] = sim.plan
     assert choice.kind in ("order", "delay")
     assert len(sim.choices) == 1
-    assert repr(sim).startswith("<simulation of last_wins in order, except: ")
+    assert re.match(r"planned\(last_wins, (before|late)\(", repr(sim))
 
 
 def test_a_fault_shrinks_to_the_mildest_one() -> None:
@@ -271,7 +272,7 @@ def test_check_raises_the_drivers_error_with_everything_known_as_its_note(
     assert note.startswith("racing pair: BOARD/b ")
     assert "in order (first come, first served, nothing goes wrong)\nseed: 0\ntape: " in note
     tape = note.partition("tape: ")[2].partition("\n")[0]
-    assert note.endswith(f"replay: lumenize-sim replay {tape}")
+    assert note.endswith(f"replay: lumenize-sim replay {tape}\nexample: @example(planned(careless))")
     assert replay(tape, scenario=careless).outcome.kind == "failed"
 
 
@@ -409,7 +410,8 @@ def test_a_failing_property_prints_a_reproduction_that_can_be_pasted(
             "E*in order, except: *",
             "E*tape: .lumenize/last_wins-*.tape",
             "E*replay: lumenize-sim replay .lumenize/last_wins-*.tape",
-            "E*sim=<simulation of last_wins in order, except: *>,",
+            "E*example: @example(planned(last_wins, *",
+            "E*sim=planned(last_wins, *",
             "E*@reproduce_failure(*",
         ]
     )
