@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import attrs
+from hypothesis.control import _current_build_context
 
 from lumenize_sim.check.finding import Finding
 from lumenize_sim.errors import SimulatorError
@@ -83,6 +84,7 @@ class Stage:
         self._strategy = _Deviating()
         self._steps: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
         self._answers: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._context: Any = None
         self._last: BaseException | None = None
         self._outcome: Outcome | None = None
         self._thread = threading.Thread(target=self._run, name="lumenize-sim-stage", daemon=True)
@@ -103,6 +105,8 @@ class Stage:
         if self._outcome is not None:
             raise _error_of(self._outcome)
         self._strategy.deviate(deviations)
+        # Hypothesis keeps by thread which example it is at; a step may `note` and `assume` in ours, too.
+        self._context = _current_build_context.value
         self._steps.put(step)
         return self._answer()
 
@@ -117,14 +121,14 @@ class Stage:
 
     def end(self) -> Finding | None:
         """End the run; returns the racing pair if its last step failed.  May be called twice."""
-        if self._outcome is None:
+        outcome = self._outcome
+        if outcome is None:
             self._steps.put(None)
             kind, value = self._answers.get()
             if kind != "ended":
                 raise value
-            self._outcome = value
+            outcome = self._outcome = value
         self._thread.join()
-        outcome = self._outcome
         failed = self._last is not None or not isinstance(outcome.error, _Curtain)
         return explain(outcome.trace, ()) if failed and outcome.trace is not None else None
 
@@ -145,9 +149,10 @@ class Stage:
             if step is None:
                 raise self._last or _Curtain()
             try:
-                result = step()
-                if inspect.isawaitable(result):
-                    result = await result
+                with _current_build_context.with_value(self._context):
+                    result = step()
+                    if inspect.isawaitable(result):
+                        result = await result
             except Exception as error:
                 self._last = error
                 self._answers.put(("error", error))

@@ -15,7 +15,7 @@ import copy
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import hypothesis.stateful
 from hypothesis import strategies as st
@@ -40,10 +40,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = ["MeshStateMachine", "initialize", "invariant", "rule"]
 
+
+class _Decorator(Protocol):
+    def __call__(self, **arguments: Any) -> Callable[[F], F]: ...
+
+
 #: Hypothesis's own, with types that allow ``async def``.
-rule: Callable[..., Callable[[F], F]] = hypothesis.stateful.rule
-initialize: Callable[..., Callable[[F], F]] = hypothesis.stateful.initialize
-invariant: Callable[..., Callable[[F], F]] = hypothesis.stateful.invariant
+rule: _Decorator = cast(_Decorator, hypothesis.stateful.rule)
+initialize: _Decorator = cast(_Decorator, hypothesis.stateful.initialize)
+invariant: _Decorator = cast(_Decorator, hypothesis.stateful.invariant)
 
 #: What may be done to an object, a client, a binding.
 _OBJECTS = ("hibernate", "evict", "crash", "relocate", "fail_next_flush")
@@ -104,12 +109,12 @@ class MeshStateMachine(RuleBasedStateMachine):
         if unknown:
             known = ", ".join((*_OBJECTS, *_CLIENTS, *_BINDINGS))
             raise UsageError(f"{cls.__name__}.faults has {unknown[0]!r}, which is no rule of it; there is: {known}")
+        _enter_the_stage(cls)  # before it has ours, which are there already
         for verb in (*_OBJECTS, *_CLIENTS, *_BINDINGS, "heal"):
             if verb not in vars(cls):
                 # A rule that is never possible is only in the way of drawing and shrinking.
                 wanted = ("partition" if verb == "heal" else verb) in cls.faults
                 setattr(cls, verb, vars(MeshStateMachine)[verb] if wanted else None)
-        _enter_the_stage(cls)
 
     def __init__(self) -> None:
         app: object = getattr(type(self), "app", None)
