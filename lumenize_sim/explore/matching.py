@@ -182,7 +182,7 @@ class _Guide:
         self.dropped: list[Choice] = []
         for choice in tape.choices:
             if choice.kind == "order":
-                receiver = choice.label.rpartition("#")[0]
+                receiver = choice.place[0]
                 place = matcher.many if choice.pick == THE_END else matcher.position(choice.pick)
                 if place >= 0:
                     self._waits.setdefault(receiver, []).append((place, choice))
@@ -216,6 +216,18 @@ class _Guide:
     def skip(self, receiver: str, index: int) -> None:
         """What is waited for does not come."""
         self.dropped.append(self._waits[receiver].pop(0)[1])
+
+    @property
+    def waiting(self) -> Mapping[str, Mapping[str, Choice]]:
+        """Nobody waits by a choice of its own here: all of it is in `want`."""
+        return {}
+
+    def overtaken(self, receiver: str, label: str, by: str, there: bool) -> bool:
+        """See `waiting`."""
+        return False
+
+    def let_go(self, receiver: str, label: str) -> None:
+        """See `waiting`."""
 
     def met(self, receiver: str, index: int) -> bool:
         """Nothing has to become a choice again: the order of the run does."""

@@ -6,19 +6,26 @@ after them everything goes by default.  Such a run writes its own canonical choi
 what is accepted is never the candidate but what the run really needed; every accepted
 step has therefore been seen to fail.
 
-First everything at once (most choices of a roaming run are noise), then halves, quarters
-and single choices in the manner of delta debugging, then values towards 0, then faults at earlier
-boundaries with little else, and again while that helps.
+First everything at once (most choices of a roaming run are noise).  Then, where many are
+left, the pairs of events that stand the other way round than in a plain run take the
+place of choices (see `flips`), because each choice that is left out moves the places of all
+others.  Then halves, quarters and single choices in the manner of delta debugging, then
+values towards 0, then faults at earlier boundaries with little else, and again while that
+helps.  In the end one or two of the pairs of the best run may do alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 
 import attrs
 
+from lumenize_sim.explore.flips import Flip, FlipGuide, Flipping, flips_of, minimised
+from lumenize_sim.explore.profile import Noting
 from lumenize_sim.explore.run import canonical, fired, guided, tasks_of
+from lumenize_sim.explore.sighting import Sighting
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import THE_END
 from lumenize_sim.kernel.guide import TapeGuide
@@ -32,6 +39,10 @@ __all__ = ["BUDGET", "Shrunk", "run_leniently", "shrink"]
 BUDGET = 400
 #: So many boundaries back a fault is tried, where other choices stand beside it.
 _EARLIER = 8
+#: So many choices of order are told as flips; runs that this may take; and those for trying one or two of the last.
+_MANY = 3
+_FLIPPING = 80
+_LAST = 48
 
 
 @attrs.frozen
@@ -91,6 +102,7 @@ class _Shrinker:
         if first and not self.try_(()):
             self.try_([c for c in first if c.kind == "order"])
             self.try_([c for c in first if c.kind == "fault"])
+            self._flips()
             before: tuple[Choice, ...] | None = None
             while self.best != before:  # a smaller value may make another choice superfluous, and the other way round
                 before = self.best
@@ -100,6 +112,8 @@ class _Shrinker:
                 self._spans()
                 self._takeovers()
                 self._boundaries()
+                if self.best == before:
+                    self._few_flips()
         return Shrunk(self.best, self.replays)
 
     def _waits(self) -> None:
@@ -147,6 +161,71 @@ class _Shrinker:
                 shorter = attrs.evolve(choice, spans=spans, pick="" if spans > 1 else choice.pick)
                 if not self.try_((*self.best[:index], shorter, *self.best[index + 1 :])):
                     low = spans
+
+    def _flips(self) -> None:
+        """The same failure by fewer pairs of events than it has choices: see `flips`."""
+        if sum(choice.kind == "order" for choice in self.best) < _MANY:
+            return
+        flips, fails = self._flipping(_FLIPPING)
+        own = [flip for flip in flips if not any(label.startswith("driver") for label in (flip.early, flip.late))]
+        for some in (own, flips):
+            if some and fails(some):
+                minimised(some, fails)
+                return
+
+    def _few_flips(self) -> None:
+        """One pair that stands the other way round in the best run may do alone, or two."""
+        orders = sum(choice.kind == "order" for choice in self.best)
+        if orders < 2:
+            return
+        flips, fails = self._flipping(_LAST)
+        size = _size(self.best)
+        for many in range(1, min(orders, _MANY)):
+            for some in combinations(flips, many):
+                if fails(some) and _size(self.best) < size:
+                    return
+
+    def _flipping(self, runs: int) -> tuple[list[Flip], Callable[[Sequence[Flip]], bool]]:
+        """The flips of the best run, and whether some of them fail; not any more after so many ``runs``."""
+        rest = [choice for choice in self.best if choice.kind != "order"]
+        failing, plain = (self._noted(TapeGuide(c, strict=False)) for c in (self.best, rest))
+        run = failing.profile().run
+        late = {choice.site: choice.value for choice in rest if choice.kind == "delay"}
+        most = min(self.budget, self.replays + runs)
+        known: dict[tuple[Flip, ...], bool] = {}
+
+        def fails(flips: Sequence[Flip]) -> bool:
+            key = tuple(flips)
+            if key not in known:
+                if self.replays >= most:
+                    return False
+                known[key] = self._try_flips(flips, run, late, rest)
+            return known[key]
+
+        return flips_of(plain.log, failing.log), fails
+
+    def _noted(self, guide: TapeGuide) -> Noting:
+        self.replays += 1
+        noting = Noting(guide, total=self.total)
+        guided(self.scenario, None, seed=self.seed, planned=fired(self.best), tasks=tasks_of(self.best), chooser=noting)
+        return noting
+
+    def _try_flips(self, flips: Sequence[Flip], run: Sighting, late: Mapping[str, int], rest: Sequence[Choice]) -> bool:
+        self.replays += 2
+        self.tick(self.replays)
+        guide = FlipGuide(flips, run, late)
+        plan, tasks = FaultPlan(fired(tuple(rest))), tasks_of(tuple(rest))
+        chooser = Flipping(guide, total=self.total)
+        outcome, _ = guided(self.scenario, None, seed=self.seed, faults=plan, tasks=tasks, chooser=chooser)
+        if not outcome.failed or outcome.signature != self.signature:
+            self.replays -= 1
+            return False
+        outcome, taken = canonical(self.scenario, outcome, plan, tasks, seed=self.seed)
+        if not outcome.failed or outcome.signature != self.signature:
+            return False
+        if _size(taken) < _size(self.best):
+            self.best = taken
+        return True
 
     def _subsets(self) -> None:
         parts = 2
