@@ -26,6 +26,7 @@ from lumenize_sim.kernel.agenda import Agenda
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import EVERYTHING, THE_END, FreeChooser, Guide, GuidedChooser, Strategy
 from lumenize_sim.kernel.event import Event
+from lumenize_sim.kernel.guide import NobodyWaits
 from lumenize_sim.kernel.plan import FaultPlan, place_of
 from lumenize_sim.kernel.tape import Tape
 from lumenize_sim.world.network import SimCall
@@ -170,8 +171,8 @@ class Matcher:
         return label if n is None else self._labels[n]
 
 
-class _Guide:
-    """What came after a picked event waits for it."""
+class _Guide(NobodyWaits):
+    """What came after a picked event waits for it; so does what waited for several, the last of which was picked."""
 
     strict = False
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from lumenize_sim.kernel.choice import Choice, key_of
 from lumenize_sim.kernel.chooser import DRIVER, THE_END
 
-__all__ = ["OrderGuide", "TapeGuide", "orders_of"]
+__all__ = ["NobodyWaits", "OrderGuide", "TapeGuide", "orders_of"]
 
 Log = Iterable[tuple[str | None, str]]
 
@@ -34,7 +34,20 @@ def orders_of(log: Log) -> dict[str, list[str]]:
     return orders
 
 
-class OrderGuide:
+class NobodyWaits:
+    """The part of a guide that names arrivals, and has no event let others go first."""
+
+    waiting: Mapping[str, Mapping[str, Choice]] = {}
+
+    def overtaken(self, receiver: str, label: str, by: str, there: bool) -> bool:
+        """Nobody waits."""
+        return False
+
+    def let_go(self, receiver: str, label: str) -> None:
+        """Nobody waits."""
+
+
+class OrderGuide(NobodyWaits):
     """Follows orders per receiver and lets go of what does not come.
 
     Args:
@@ -59,7 +72,6 @@ class OrderGuide:
         self._left = sum(map(len, self._orders.values())) if whole else 0
         self.late: Mapping[str, int] = dict(late or {})
         self.skipped: list[tuple[str, str]] = []
-        self.waiting: dict[str, dict[str, Choice]] = {}
         self.loose = False
 
     def receivers(self) -> Sequence[str]:
@@ -92,13 +104,6 @@ class OrderGuide:
         if index < len(self._orders.get(receiver, ())):
             self._left -= 1
         return False
-
-    def overtaken(self, receiver: str, label: str, by: str, there: bool) -> bool:
-        """It names every arrival, and has nobody wait."""
-        return False
-
-    def let_go(self, receiver: str, label: str) -> None:
-        """It has nobody wait."""
 
 
 class TapeGuide:
