@@ -15,6 +15,7 @@ def test_a_fault_at_an_earlier_boundary_may_need_fewer_choices_beside_it() -> No
     """A page asks behind the second write, whose commit fails; the first would have done as well.
 
     No choice can be left out as they are: if the page is not held over all three events it asks too early.
+    One that says so of all three will do, too.
     """
     leak = load_scenario(BENCH / "gate_leak.py", "gate_leak")
     publish, page = "OFFICE~driver>OFFICE#0>NOTICE/hall", "page~0^0"
@@ -33,5 +34,6 @@ def test_a_fault_at_an_earlier_boundary_may_need_fewer_choices_beside_it() -> No
     assert outcome.failed, outcome.message
     assert len(taken) == 4
     shrunk = shrink(leak, taken, outcome.signature, seed=0)
-    assert [choice.label for choice in shrunk.choices] == ["NOTICE/hall%failed-flush#0", "NOTICE/hall#4"]
+    # Either the first commit fails, and the page waits for one arrival, or the second, and it waits for three.
+    assert [choice.kind for choice in shrunk.choices] == ["fault", "order"]
     assert shrunk.replays < 40
