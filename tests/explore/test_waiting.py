@@ -7,11 +7,10 @@ from typing import Any
 
 import attrs
 import pytest
-import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumenize_sim import DurableObject, Faults, Mesh, Scenario, World, explore, replay, scenario
+from lumenize_sim import Faults, Scenario, explore, replay
 from lumenize_sim.explore.loading import load_module, load_scenario
 from lumenize_sim.explore.run import canonical, census, guided, record, roam
 from lumenize_sim.explore.shrink import _merged, run_leniently
@@ -25,44 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 generated: Any = load_module(Path(__file__).parent / "data" / "generated_programs.py")
 
 
-class Stock(DurableObject):
-    """Sells what is there, and lets people look at it."""
-
-    async def fill(self, n: int) -> None:
-        await self.ctx.storage.put("n", n)
-
-    async def look(self) -> Any:
-        return await self.ctx.storage.get("n", 0)
-
-    async def take(self, who: str) -> bool:
-        n = await self.ctx.storage.get("n", 0)
-        if n:
-            await self.env.AUDIT.get_by_name(who).note()
-            await self.ctx.storage.put("n", n - 1)
-        return bool(n)
-
-
-class Audit(DurableObject):
-    def note(self) -> None: ...
-
-
-@scenario(Mesh(bindings={"STOCK": Stock, "AUDIT": Audit}))
-async def oversold(world: World) -> None:
-    """The second buyer looks around for long before it buys."""
-    stock = world.env.STOCK
-    await stock.get_by_name("s").fill(1)
-    sold: list[str] = []
-
-    async def buyer(who: str, looks: int) -> None:
-        for _ in range(looks):
-            await stock.get_by_name("s").look()
-        if await stock.get_by_name("s").take(who):
-            sold.append(who)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(buyer, "alice", 0)
-        nursery.start_soon(buyer, "bob", 6)
-    assert len(sold) == 1, f"sold to {sold}"
+oversold: Scenario = load_scenario(Path(__file__).parent / "data" / "oversold.py")
 
 
 @pytest.mark.parametrize("seed", range(6))
