@@ -20,7 +20,7 @@ scenario            bug                                                         
 `lost_reply`        an object evicted while its continuation waits for a reply       1
 `alarm_twice`       an alarm whose effect and whose note of it are not one step      1
 `gate_leak`         a value told over a side channel before it is durable            2
-`two_sockets`       two sockets of one user that are let in at once                  2
+`two_sockets`       two sockets of one user that are let in at once                  1
 `reentrancy`        an object called back while it waits (A → B → A)                 2
 `registry`          a registry that looks for dependencies in too few rounds             5
 `late_cancel`       a cancellation that comes after the order was forgotten          1
