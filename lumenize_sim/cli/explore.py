@@ -34,6 +34,21 @@ __all__ = ["command", "print_coverage", "print_failure", "print_report"]
 @click.command("explore")
 @scenario_argument
 @click.option("--schedules", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to run.")
+@click.option("--exhaustive", is_flag=True, help="Run every order once, instead of drawing any.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Runs at most, with --exhaustive.",
+)
+@click.option(
+    "--max-faults",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Every combination of so many faults at most, with --exhaustive.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Base of everything drawn.")
 @strategy_option
 @faults_option
@@ -67,6 +82,9 @@ __all__ = ["command", "print_coverage", "print_failure", "print_report"]
 def command(
     where: str,
     schedules: int,
+    exhaustive: bool,
+    limit: int,
+    max_faults: int,
     seed: int,
     strategy: str | None,
     faults: str | None,
@@ -84,14 +102,21 @@ def command(
     """Run SCENARIO (path.py or path.py::name) under many schedules.
 
     A failure is shrunk to the choices that matter, explained, written to a tape, and
-    re-run from it in a fresh process before it is reported.
+    re-run from it in a fresh process before it is reported.  Where all orders without
+    faults are few, they are all run, and it says so.
     """
+    if exhaustive:
+        schedules = limit
     printer = Printer()
     on_github = os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github
-    again = command_line(
-        "explore", where, schedules=schedules, seed=seed, strategy=strategy, faults=faults, network=network
-    )
-    with interruptible(f"{again} --resume"), apart_from_json(as_json):
+    if exhaustive:
+        words = f" --exhaustive --limit {limit}" + (f" --max-faults {max_faults}" if max_faults else "")
+        again = command_line("explore", where, seed=seed, faults=faults, network=network) + words
+    else:
+        again = command_line(
+            "explore", where, schedules=schedules, seed=seed, strategy=strategy, faults=faults, network=network
+        )
+    with interruptible(again if exhaustive else f"{again} --resume"), apart_from_json(as_json):
         folder = folder_for_tapes(save)
         scenario = load_scenario(where)
         with progress_bar(scenario.name) as progress:
@@ -108,8 +133,10 @@ def command(
                 progress=progress,
                 jobs=jobs,
                 on=on,
-                journal=folder,
+                journal=None if exhaustive else folder,
                 resume=resume,
+                exhaustive=exhaustive,
+                max_faults=max_faults,
             )
     if junit is not None:
         write_junit(report, junit)
@@ -117,6 +144,8 @@ def command(
         printer.json(report.to_json())
     else:
         print_report(printer, report, asked=schedules)
+        if report.exhaustive:
+            printer.fact("exhaustive", report.exhaustive)
         if report.failures:
             printer.fact("seed", f"{report.seed}        again: {again}")
         else:

@@ -36,6 +36,8 @@ __all__ = ["Behaviour", "Enumeration", "Search", "enumerate_behaviours", "told"]
 
 #: Endings that cut a run short, so that something may lie behind them.
 _CUT = ("step_limit", "cpu_limit")
+#: Steps of a run that somebody who has little time still looks at.
+_SMALL = 400
 
 
 @attrs.frozen(eq=False, slots=False)
@@ -56,13 +58,17 @@ class Behaviour:
     seed: int
 
     @cached_property
-    def choices(self) -> tuple[Choice, ...]:
-        """The tape that leads to it; made by another run when first asked for."""
+    def again(self) -> tuple[Outcome, tuple[Choice, ...]]:
+        """Another run in the same order, made when first asked for, and its tape."""
         outcome = self.outcome
         log = [(EVERYTHING, label) for _, label in outcome.log] if outcome.watched else outcome.log
         guide = OrderGuide(orders_of(log), outcome.late)
-        _, choices = guided(self.scenario, guide, seed=self.seed, planned=self.planned, total=outcome.watched)
-        return choices
+        return guided(self.scenario, guide, seed=self.seed, planned=self.planned, total=outcome.watched)
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The tape that leads to it."""
+        return self.again[1]
 
 
 @attrs.frozen
@@ -87,10 +93,12 @@ class Enumeration:
         return told(len(self.behaviours), self.runs, self.why)
 
 
-def told(behaviours: int, runs: int, why: str) -> str:
-    """How a search ended, in one line."""
+def told(behaviours: int, runs: int, why: str, *, without: str = "") -> str:
+    """How a search ended, in one line; ``without`` something that there is besides."""
     counts = f"{behaviours} behaviour{'' if behaviours == 1 else 's'}"
-    return f"not complete: {counts} in {runs} runs, {why}" if why else f"complete: {counts}"
+    if why:
+        return f"not complete: {counts} in {runs} runs, {why}"
+    return f"complete without {without}: {counts}" if without else f"complete: {counts}"
 
 
 def enumerate_behaviours(scenario: Scenario, *, limit: int = 10_000, seed: int = 0, max_faults: int = 0) -> Enumeration:
@@ -112,10 +120,8 @@ def enumerate_behaviours(scenario: Scenario, *, limit: int = 10_000, seed: int =
     search = Search(scenario, limit=limit, seed=seed, max_faults=max_faults)
 
     def work() -> Enumeration:
-        found: dict[tuple[str, str], Behaviour] = {}
-        for behaviour in search.behaviours():
-            found.setdefault((behaviour.digest, behaviour.outcome.kind), behaviour)
-        return Enumeration(not search.why, list(found.values()), search.runs, search.plans, search.why)
+        found = [behaviour for behaviour in search.behaviours() if search.new]
+        return Enumeration(not search.why, found, search.runs, search.plans, search.why)
 
     return apart(work)
 
@@ -125,16 +131,19 @@ class Search:
 
     Args:
         scenario, limit, seed, max_faults: see `enumerate_behaviours`.
+        small: give up as soon as it is clear that the limit does not suffice.
 
     Attributes:
         runs: so far.
         plans: of faults and values of options, so far.
         why: what stands in the way of completeness; known when the search has ended.
+        seen: digests and outcomes.
+        new: the last behaviour was another one than those before.
         broken_off: runs that turned out to be gone through elsewhere.
         total: runs are watched after every turn, so that every order matters.
     """
 
-    def __init__(self, scenario: Scenario, *, limit: int, seed: int, max_faults: int = 0) -> None:
+    def __init__(self, scenario: Scenario, *, limit: int, seed: int, max_faults: int = 0, small: bool = False) -> None:
         if scenario.options.network.model == "timed":
             raise UsageError(
                 "a timed network has no finite set of behaviours: enumerate with Network(model='asynchronous')"
@@ -151,15 +160,18 @@ class Search:
         self.limit = limit
         self.seed = seed
         self.max_faults = max_faults
+        self.small = small
         self.runs = 0
         self.plans = 0
         self.why = ""
+        self.seen: dict[tuple[str, str], None] = {}
+        self.new = False
         self.broken_off = 0
         self.total = False
 
     def behaviours(self) -> Iterator[Behaviour]:
-        """One for each run that is not one of a smaller plan; equal ones may come from different orders and plans."""
-        self.why = "broken off"
+        """One for each run that is not one of a smaller plan; `new` says whether there was none like it before."""
+        self.why = "where the search was stopped"
         scenario = self.scenario
         held = remembered(scenario)
         why = "the order of tasks within a turn is not enumerated" if scenario.options.explore_tasks else ""
@@ -174,6 +186,9 @@ class Search:
                 # A fault that was never reached makes a run of a smaller plan.
                 if all(label in fired for label in faults):
                     assert outcome.trace is not None
+                    found = outcome.trace.digest, outcome.kind
+                    self.new = found not in self.seen
+                    self.seen[found] = None
                     yield Behaviour(scenario, outcome.trace.digest, outcome, fired, self.seed)
                     for label, value in self._possible(plan) if len(faults) < self.max_faults else ():
                         more = {**faults, label: value}
@@ -183,6 +198,8 @@ class Search:
                             waiting.append((options, more))
             self.broken_off += orders.path.blocked
             why = why or orders.why
+            if self.small and why:
+                break
             if self.runs >= self.limit and (waiting or not orders.ended):
                 why = f"the limit of {self.limit} runs was reached"
                 break
@@ -240,7 +257,13 @@ class _Orders:
                 self.why = f"a run was cut short ({outcome.kind}), and something may lie behind that"
             if outcome.kind != "diverged":
                 yield outcome, plan
+            if search.small and len(recording.steps) > _SMALL:
+                self.why = "the world is not small"
+                break
             self._plan(recording, outcome.kind)
+            if search.small and search.runs + self.path.pending > search.limit:
+                self.why = f"there are more than {search.limit} runs to be made"
+                break
             if not self.path.advance():
                 self.ended = True
                 break
@@ -252,6 +275,6 @@ class _Orders:
             if ended:
                 self.path.ended(steps[-1].label)
             reversals = Reversals(steps, recording.known, ended=ended, since=self.path.branched)
-            reversals.plan(self.path.nodes)
+            self.path.pending += reversals.plan(self.path.nodes)
             if reversals.too_many:
                 self.why = "more messages may be late at once than can be enumerated"

@@ -11,6 +11,7 @@ from pathlib import Path
 from lumenize_sim.errors import AppError, UsageError
 from lumenize_sim.explore.assignment import Assignment
 from lumenize_sim.explore.crew import Crew, crew_of
+from lumenize_sim.explore.exhaustive import Search, told
 from lumenize_sim.explore.fresh import verify_fresh
 from lumenize_sim.explore.journal import Journal
 from lumenize_sim.explore.ledger import Ledger
@@ -29,6 +30,8 @@ from lumenize_sim.world.scenario import Scenario
 __all__ = ["explore"]
 
 _wall = time.perf_counter
+#: Of the schedules, what a search of all orders may take before any are drawn.
+_PART = 10
 
 
 def explore(
@@ -47,11 +50,15 @@ def explore(
     on: Executor | str | None = None,
     journal: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    exhaustive: bool = False,
+    max_faults: int = 0,
 ) -> Report:
     """Run ``scenario`` under many schedules.
 
     The first schedule is the world without surprises; the others take the default mix of
-    strategies in turn, with faults drawn for each.  A failure is shrunk, recorded, and
+    strategies in turn, with faults drawn for each.  Where all orders without faults are
+    no more than a tenth of the schedules, they are all run first, and the rest only for
+    the sake of faults.  A failure is shrunk, recorded, and
     re-run from its tape in a fresh process before it is reported.
 
     Args:
@@ -68,6 +75,8 @@ def explore(
             needs the extra ``dask``.
         journal: file for finished schedules, or the folder for it; removed in the end.
         resume: begin with what the journal has, if it is there.
+        exhaustive: run every order instead of drawing any, ``schedules`` at most, here and in one process.
+        max_faults: with ``exhaustive``, every combination of at most so many faults, too.
 
     Raises:
         UsageError: the scenario or an argument is wrong; with several processes, the scenario is not in a file.
@@ -82,6 +91,17 @@ def explore(
         raise UsageError("resume=True continues from a journal: say which, as in journal='.lumenize/sweep.journal'")
     scenario = adjusted(scenario, faults, options)
     assignment = Assignment.of(scenario, seed=seed, strategy=strategy, max_failures=max_failures)
+    if exhaustive and (strategy is not None or jobs > 1 or on is not None or resume):
+        raise UsageError(
+            "exhaustive=True runs every order, here and from the beginning: leave out strategy, jobs, on and resume"
+        )
+    if max_faults and not exhaustive:
+        raise UsageError(f"max_faults={max_faults} is for exhaustive=True; otherwise say Faults(at_most=...)")
+    search = None
+    if exhaustive:
+        search = Search(scenario, limit=schedules, seed=seed, max_faults=max_faults)
+    elif strategy is None and schedules >= _PART and scenario.options.network.model != "timed":
+        search = Search(scenario, limit=schedules // _PART, seed=seed, small=True)
     crew = crew_of(jobs, on)
     if crew is not None:
         assignment.check_found_by_others(scenario)
@@ -90,7 +110,7 @@ def explore(
         book = None if journal is None else Journal(_journal_in(journal, assignment), assignment, resume=resume)
         exploration = _Exploration(scenario, assignment, schedules, save, verify, progress or (lambda _: None), book)
         try:
-            report = exploration.run(crew)
+            report = exploration.run(crew, search)
         except BaseException:
             if book is not None:
                 book.close()
@@ -131,8 +151,37 @@ class _Exploration:
         self.ledger = Ledger(self.units, max_failures=assignment.max_failures)
         self.shard = Shard(scenario, seed=self.seed, strategy=assignment.strategy, max_failures=assignment.max_failures)
 
-    def run(self, crew: Crew | None) -> Report:
+    def run(self, crew: Crew | None, search: Search | None) -> Report:
         began = _wall()
+        exhaustive = "" if search is None else self._exhausted(search)
+        if not exhaustive or (search is not None and search.small and self.scenario.faults):
+            self._drawn(crew)
+        counted = self.ledger.counted
+        self._tick("exploring", 0)
+        return Report(
+            scenario=self.scenario,
+            schedules=counted.schedules,
+            failures=[self._failure(found) for found in counted.found],
+            behaviours=len(counted.behaviours),
+            faults=dict(sorted(counted.faults.items())),
+            marks=dict(sorted(counted.marks.items())),
+            wall_s=_wall() - began,
+            seed=self.seed,
+            exhaustive=exhaustive,
+        )
+
+    def _exhausted(self, search: Search) -> str:
+        """Run all orders.  Returns how that ended; ``""`` where it gave up, and then nothing is counted."""
+        # The schedules have not begun, so a small search is no progress.
+        tally = self.shard.exhaust(search) if search.small else self.shard.exhaust(search, self._tick)
+        if tally is None:
+            return ""
+        self.ledger.counted.add(tally, self.assignment.max_failures)
+        faults = self.scenario.faults if search.small else None
+        return told(len(search.seen), search.runs, search.why, without="faults" if faults else "")
+
+    def _drawn(self, crew: Crew | None) -> None:
+        """Run what was drawn, until there are failures enough."""
         known = {} if self.journal is None else self.journal.tallies
         for unit in self.units:
             if (unit.first, unit.count) in known:
@@ -145,18 +194,6 @@ class _Exploration:
                 tally = self.shard.run(next_one, self.ledger.corpus, self._tick)
                 self._note(next_one, tally)
                 self.ledger.done(next_one, tally)
-        counted = self.ledger.counted
-        self._tick("exploring", 0)
-        return Report(
-            scenario=self.scenario,
-            schedules=counted.schedules,
-            failures=[self._failure(found) for found in counted.found],
-            behaviours=len(counted.behaviours),
-            faults=dict(sorted(counted.faults.items())),
-            marks=dict(sorted(counted.marks.items())),
-            wall_s=_wall() - began,
-            seed=self.seed,
-        )
 
     def _note(self, unit: Unit, tally: Tally) -> None:
         if self.journal is not None:

@@ -89,6 +89,8 @@ class Report:
         marks: ``sometimes`` marks, name to how often.
         wall_s: real seconds.
         seed: base seed.
+        exhaustive: how a search of all behaviours ended, in words: ``complete: 7 behaviours``; empty where there was
+            none, or where it gave up because the world is not small.
     """
 
     scenario: Scenario
@@ -99,6 +101,12 @@ class Report:
     marks: dict[str, int]
     wall_s: float
     seed: int
+    exhaustive: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Every behaviour was seen, with as many faults as were asked for."""
+        return self.exhaustive.startswith("complete: ")
 
     @property
     def coverage(self) -> dict[str, Any]:
@@ -120,6 +128,8 @@ class Report:
             "seed": self.seed,
             "failures": [f.to_json() for f in self.failures],
             "coverage": self.coverage,
+            "complete": self.complete,
+            "exhaustive": self.exhaustive,
             "wall_s": round(self.wall_s, 3),
         }
 

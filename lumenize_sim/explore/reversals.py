@@ -21,6 +21,7 @@ comes after one of them happens before the time step.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -138,7 +139,7 @@ class Reversals:
                     if other >= 0 and other != k:
                         others |= self._before[other] | 1 << other
                 if k not in step.after and not others >> k & 1:
-                    yield Reversal(k, self._without(k, end) & ~(1 << n), step.label, self._scope(n), self._before[n])
+                    yield Reversal(k, self._without(k) & ~(1 << n), step.label, self._scope(n), self._before[n])
 
     def _called_off(self) -> Iterator[Reversal]:
         last = len(self.steps) - 1
@@ -151,7 +152,7 @@ class Reversals:
                 scope, label = happening.scope, happening.event.label
                 must = self._before[since] | 1 << since if since >= 0 else 0
                 before = must | self._of.get(scope, 0) | self._of[None] if scope is not None else -1
-                kept = self._without(until, len(self.steps))
+                kept = self._without(until)
                 while since < until or kept >> since & 1:
                     yield Reversal(until, kept, label, scope, before)
                     # Whoever calls it off belongs to another scope: any number of its own may come before it.
@@ -241,20 +242,25 @@ class Reversals:
     def _scope(self, n: int) -> str | None:
         return None if self._of[None] >> n & 1 else self.steps[n].scope
 
+    def _end(self, n: int) -> int:
+        """Where the stretch of step ``n`` ends: everything behind that comes after it."""
+        place = bisect_right(self._begins, n)
+        return self._begins[place] if place < len(self._begins) else len(self.steps)
+
     def _after(self, n: int) -> int:
-        """Everything that comes after step ``n``."""
+        """What comes after step ``n`` in its stretch."""
         found = self._behind.get(n)
         if found is None:
             found = 0
-            for k in range(n + 1, len(self._before)):
+            for k in range(n + 1, self._end(n)):
                 if self._before[k] >> n & 1:
                     found |= 1 << k
             self._behind[n] = found
         return found
 
-    def _without(self, n: int, end: int) -> int:
+    def _without(self, n: int) -> int:
         """What comes behind step ``n`` in the run, and not after it."""
-        return ((1 << end) - (2 << n)) & ~self._after(n)
+        return ((1 << self._end(n)) - (2 << n)) & ~self._after(n)
 
     # -- sequences ---------------------------------------------------------------------------
 

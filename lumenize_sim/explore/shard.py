@@ -15,6 +15,7 @@ import attrs
 
 from lumenize_sim.check.finding import Finding
 from lumenize_sim.errors import AppError
+from lumenize_sim.explore.exhaustive import Behaviour, Search
 from lumenize_sim.explore.leaks import leaked, remembered
 from lumenize_sim.explore.profile import Profile
 from lumenize_sim.explore.run import Roamed, canonical, census, record, roam
@@ -84,6 +85,10 @@ class Shard:
         """
         return _Count(self, Corpus() if corpus is None else corpus.copy(), tick).run(unit)
 
+    def exhaust(self, search: Search, tick: Tick = lambda *_: None) -> Tally | None:
+        """Run all orders instead; ``None`` where a search of a small world gave up, as if it had not been."""
+        return _Count(self, Corpus(), tick).exhaust(search)
+
 
 @attrs.define
 class _Count:
@@ -117,6 +122,41 @@ class _Count:
             novel=tuple(self.novel),
             boundaries={place: tuple(numbers) for place, numbers in self.boundaries.items()},
         )
+
+    def exhaust(self, search: Search) -> Tally | None:
+        failed: list[tuple[int, Behaviour]] = []
+        for behaviour in search.behaviours():
+            if not search.runs % 16:
+                self.tick("exploring", search.runs)
+            self._note(behaviour.outcome)
+            if not behaviour.outcome.failed or not search.new:
+                continue
+            if search.small and search.runs == 1 and self.shard.max_failures == 1:
+                return None  # the first schedule shows it
+            failed.append((search.runs, behaviour))
+            if not search.small or len(failed) == 1:
+                self._seen_again(behaviour, search.runs)
+            if not search.small:
+                self._failed(behaviour.outcome, behaviour.choices, search.runs, "exhaustive")
+                if len(self.found) >= self.shard.max_failures:
+                    break
+        if search.small and search.why:
+            return None
+        for nth, behaviour in failed if search.small else ():
+            if len(self.found) < self.shard.max_failures:
+                self._failed(behaviour.outcome, behaviour.choices, nth, "exhaustive")
+        if search.small and self.shard.scenario.faults:
+            return Tally(ran=0, behaviours=tuple(self.orders), found=tuple(self.found))  # the schedules are yet to come
+        return Tally(
+            ran=search.runs, behaviours=tuple(digest for digest, _ in search.seen), faults=self.faults,
+            marks=self.marks, found=tuple(self.found),
+        )  # fmt: skip
+
+    def _seen_again(self, behaviour: Behaviour, nth: int) -> None:
+        again, outcome = behaviour.again[0], behaviour.outcome
+        if not again.failed or again.signature != outcome.signature:
+            scenario, seed = self.shard.scenario, self.shard.seed
+            raise _not_reproduced(scenario, outcome, again, nth, seed, self.shard.leaks())
 
     def _one(self, nth: int) -> None:
         scenario, seed = self.shard.scenario, self.shard.seed

@@ -98,6 +98,7 @@ class Path:
         changed: a run met other events where an earlier one had been: the app keeps something between runs.
         missed: steps that were to be taken and were impossible.
         blocked: runs that were broken off, since they were gone through elsewhere.
+        pending: runs that are still to be made at least.
     """
 
     def __init__(self) -> None:
@@ -106,6 +107,7 @@ class Path:
         self.changed = False
         self.missed = 0
         self.blocked = 0
+        self.pending = 0
         self._at = 0
         self._next: list[Branch] = []
 
@@ -117,6 +119,7 @@ class Path:
         self._at = 0
         if not nodes:
             return False
+        self.pending -= 1
         branch = nodes[-1].tree.pop(0)
         nodes[-1].done[branch.label] = branch.scope
         self._next = branch.then

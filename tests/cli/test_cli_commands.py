@@ -224,6 +224,25 @@ def test_explore_in_timed_networks_and_with_one_strategy() -> None:
     assert cli("explore", "apps.py::green", "--schedules", "5", "--strategy", "pct").exit_code == 0
 
 
+def test_explore_runs_all_orders_and_all_plans_of_faults_when_told_to() -> None:
+    found = cli("explore", "apps.py::last_one_wins", "--exhaustive", "--limit", "300", "--no-verify")
+    assert found.exit_code == 1
+    assert re.search(r"^exhaustive: not complete: \d+ behaviours? in \d+ runs, where", found.stdout, re.MULTILINE)
+    assert "again: lumenize-sim explore apps.py::last_one_wins --seed 0 --exhaustive --limit 300" in found.stdout
+    assert Tape.read(tape_of(found)).non_default == 1
+    options = ("--exhaustive", "--max-faults", "1", "--faults", "lost-call", "--json")
+    document = json.loads(cli("explore", "apps.py::green", *options).stdout)
+    assert document["exhaustive"] == f"complete: {document['coverage']['behaviours']} behaviours"
+    assert document["complete"] is True
+    assert document["coverage"]["faults"]
+    document = json.loads(cli("explore", "apps.py::green", *options, "--limit", "9").stdout)
+    assert document["exhaustive"].endswith("the limit of 9 runs was reached")
+    assert document["complete"] is False
+    refused = cli("explore", "apps.py::green", "--max-faults", "1")
+    assert refused.exit_code == 2
+    assert "exhaustive=True" in refused.output
+
+
 def test_a_failure_that_differs_in_a_fresh_process_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = sys.modules["lumenize_sim.explore.explorer"]  # the function of that name hides the attribute
     monkeypatch.setattr(explorer, "verify_fresh", lambda *_: (False, "state of a module leaked"))

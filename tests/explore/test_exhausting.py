@@ -1,0 +1,142 @@
+"""`explore` runs all orders where they are few, or where it is told to, and says whether that was everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from lumenize_sim import DurableObject, Faults, Mesh, UsageError, World, enumerate_behaviours, explore, gather, scenario
+
+
+class Shelf(DurableObject):
+    """Keeps what came last."""
+
+    def put(self, what: str) -> None:
+        self.ctx.storage.kv.put("what", what)
+
+    def get(self) -> Any:
+        return self.ctx.storage.kv.get("what")
+
+
+app = Mesh(bindings={"S": Shelf})
+
+
+async def drive_puts(world: World, names: str) -> None:
+    await gather(*[world.env.S.get_by_name("s").put(name) for name in names])
+
+
+@scenario(app)
+async def three_puts(world: World) -> None:
+    """Holds in every order."""
+    await drive_puts(world, "abc")
+    assert await world.env.S.get_by_name("s").get() in "abc"
+
+
+@scenario(app)
+async def last_wins(world: World) -> None:
+    """Fails in some orders, and not in that of arrival."""
+    await drive_puts(world, "abc")
+    assert await world.env.S.get_by_name("s").get() == "c"
+
+
+@scenario(app, faults=Faults(kinds=("crash",)))
+async def unsafe(world: World) -> None:
+    """Fails where something crashes."""
+    await world.env.S.get_by_name("s").put("a")
+
+
+def test_where_all_orders_are_few_they_are_all_run_and_nothing_else() -> None:
+    report = explore(three_puts, schedules=1000, save=None)
+    everything = enumerate_behaviours(three_puts)
+    assert everything.complete
+    assert report.complete
+    assert report.exhaustive == str(everything) == f"complete: {len(everything.behaviours)} behaviours"
+    assert report.schedules == everything.runs < 1000
+    assert report.behaviours == len(everything.behaviours)
+    assert not report.failures
+
+
+def test_where_they_are_not_few_the_schedules_are_drawn_as_if_nobody_had_looked() -> None:
+    """Not more than a tenth of the schedules; and one strategy alone means what it says."""
+    for more in ({"schedules": 50}, {"schedules": 500, "strategy": "random"}):
+        report = explore(three_puts, save=None, **more)  # type: ignore[arg-type]  # of several types
+        assert (report.schedules, report.exhaustive, report.complete) == (more["schedules"], "", False)
+
+
+def test_a_failure_among_all_orders_is_shrunk_like_any_other() -> None:
+    report = explore(last_wins, schedules=1000, save=None, verify=False)
+    (failure,) = report.failures
+    assert failure.strategy == "exhaustive"
+    assert failure.run.tape.non_default == 1
+    assert report.complete
+
+
+def test_with_faults_the_orders_without_any_are_complete_and_the_rest_is_drawn() -> None:
+    report = explore(unsafe, schedules=200, save=None, verify=False)
+    assert report.exhaustive.startswith("complete without faults: ")
+    assert not report.complete
+    (failure,) = report.failures
+    assert failure.strategy != "exhaustive"
+    assert "crash" in report.faults
+
+
+def test_told_to_it_runs_all_orders_and_all_plans_of_faults() -> None:
+    report = explore(unsafe, exhaustive=True, max_faults=1, max_failures=9, save=None, verify=False)
+    assert report.complete
+    assert report.failures
+    assert all(failure.run.tape.non_default == 1 for failure in report.failures)
+    assert report.behaviours == len(enumerate_behaviours(unsafe, max_faults=1).behaviours)
+
+
+def test_it_stops_at_the_first_failure_or_at_the_limit_and_says_so() -> None:
+    stopped = explore(last_wins, exhaustive=True, save=None, verify=False)
+    assert stopped.exhaustive.startswith("not complete: ")
+    assert len(stopped.failures) == 1
+    limited = explore(three_puts, exhaustive=True, schedules=3, save=None)
+    assert limited.exhaustive.endswith("in 3 runs, the limit of 3 runs was reached")
+
+
+def test_what_cannot_be_combined_is_refused() -> None:
+    with pytest.raises(UsageError, match="exhaustive=True"):
+        explore(three_puts, max_faults=1)
+    with pytest.raises(UsageError, match="leave out strategy"):
+        explore(three_puts, exhaustive=True, strategy="pct")
+    with pytest.raises(UsageError, match="say which kinds"):
+        explore(three_puts, exhaustive=True, max_faults=1)
+    timed = attrs.evolve(three_puts.options, network=attrs.evolve(three_puts.options.network, model="timed"))
+    with pytest.raises(UsageError, match="model='asynchronous'"):
+        explore(three_puts, exhaustive=True, options=timed)
+
+
+kept: list[int] = []
+
+
+@scenario(app)
+async def remembering(world: World) -> None:
+    """Keeps something in its module."""
+    kept.append(1)
+    await drive_puts(world, "ab")
+
+
+def test_nothing_is_complete_where_the_app_keeps_something_between_runs() -> None:
+    kept.clear()
+    found = enumerate_behaviours(remembering)
+    assert not found.complete
+    assert "the app keeps something from run to run: " in found.why
+    assert ".kept" in found.why
+
+
+@scenario(app)
+async def unsteady(world: World) -> None:
+    """Does something else in every second run."""
+    kept.append(1)
+    await drive_puts(world, "ab" if len(kept) % 2 else "cde")
+
+
+def test_steps_that_lead_elsewhere_the_second_time_end_the_search() -> None:
+    kept.clear()
+    found = enumerate_behaviours(unsteady)
+    assert not found.complete
+    assert "kept" in found.why
