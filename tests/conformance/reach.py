@@ -12,7 +12,7 @@ from lumenize_sim.explore.run import census, draw_plan, roam
 from lumenize_sim.explore.strategies import Corpus, strategy_of
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.world.run import Outcome
-from tests.conformance.program import Program
+from tests.conformance.program import ISOLATE, Program
 
 __all__ = ["Reached", "plain", "reachable"]
 
@@ -120,9 +120,14 @@ def _enumerated(program: Program, runtime: str, limit: int) -> Reached | None:
     original = scenario.drive
 
     async def drive(world: Any) -> None:
-        await original(world)
-        world.record("mark", "driver", "outcome", {"outcome": plain(caught[0])})
+        try:
+            await original(world)
+            world.record("mark", "driver", "outcome", {"outcome": plain(caught[0])})
+            await world.settle()
+        finally:
+            ISOLATE.clear()  # it is fresh in every run, and what modules keep would put completeness in doubt
 
+    ISOLATE.clear()
     enumeration = enumerate_behaviours(attrs.evolve(scenario, drive=drive), limit=limit)
     if not enumeration.complete:
         return None
