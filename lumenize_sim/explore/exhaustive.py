@@ -11,7 +11,7 @@ Objects that share memory behind the back of the mesh race without any receiver 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
 
@@ -32,7 +32,7 @@ from lumenize_sim.world.options import OPTIONS, option_kind
 from lumenize_sim.world.run import Outcome, run_scenario
 from lumenize_sim.world.scenario import Scenario
 
-__all__ = ["Behaviour", "Enumeration", "Search", "enumerate_behaviours", "told"]
+__all__ = ["Behaviour", "Enumeration", "Search", "enumerate_behaviours", "kept_between", "told"]
 
 #: Endings that cut a run short, so that something may lie behind them.
 _CUT = ("step_limit", "cpu_limit")
@@ -81,6 +81,7 @@ class Enumeration:
         runs: how many runs it took.
         plans: how many plans of faults and values of options were gone through.
         why: what stands in the way of completeness, in words; empty where nothing does.
+        kept: names in modules and classes of the app whose values outlived their runs.
     """
 
     complete: bool
@@ -88,6 +89,7 @@ class Enumeration:
     runs: int
     plans: int
     why: str
+    kept: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return told(len(self.behaviours), self.runs, self.why)
@@ -99,6 +101,11 @@ def told(behaviours: int, runs: int, why: str, *, without: str = "") -> str:
     if why:
         return f"not complete: {counts} in {runs} runs, {why}"
     return f"complete without {without}: {counts}" if without else f"complete: {counts}"
+
+
+def kept_between(names: Sequence[str]) -> str:
+    """Why nothing is complete where values outlive their run."""
+    return f"the app keeps something from run to run: {', '.join(names)}" if names else ""
 
 
 def enumerate_behaviours(scenario: Scenario, *, limit: int = 10_000, seed: int = 0, max_faults: int = 0) -> Enumeration:
@@ -121,7 +128,7 @@ def enumerate_behaviours(scenario: Scenario, *, limit: int = 10_000, seed: int =
 
     def work() -> Enumeration:
         found = [behaviour for behaviour in search.behaviours() if search.new]
-        return Enumeration(not search.why, found, search.runs, search.plans, search.why)
+        return Enumeration(not search.why, found, search.runs, search.plans, search.why, search.kept)
 
     return apart(work)
 
@@ -137,6 +144,7 @@ class Search:
         runs: so far.
         plans: of faults and values of options, so far.
         why: what stands in the way of completeness; known when the search has ended.
+        kept: names in modules and classes whose values outlived the runs; likewise.
         seen: digests and outcomes.
         new: the last behaviour was another one than those before.
         broken_off: runs that turned out to be gone through elsewhere.
@@ -164,6 +172,7 @@ class Search:
         self.runs = 0
         self.plans = 0
         self.why = ""
+        self.kept: tuple[str, ...] = ()
         self.seen: dict[tuple[str, str], None] = {}
         self.new = False
         self.broken_off = 0
@@ -203,10 +212,8 @@ class Search:
             if self.runs >= self.limit and (waiting or not orders.ended):
                 why = f"the limit of {self.limit} runs was reached"
                 break
-        names = leaked(held, remembered(scenario))
-        if names:
-            why = f"the app keeps something from run to run: {', '.join(names)}"
-        self.why = why
+        self.kept = tuple(leaked(held, remembered(scenario)))
+        self.why = why or kept_between(self.kept)
 
     def _options(self) -> Iterator[dict[str, int]]:
         """All values of the options that are explored; first the defaults."""
@@ -251,7 +258,7 @@ class _Orders:
                 search.total, self.path = True, Path()
                 continue
             if self.path.changed:
-                self.why = "the app keeps something from run to run: the same steps led to other events"
+                self.why = kept_between(["the same steps led to other events"])
                 break
             if outcome.kind in _CUT:
                 self.why = f"a run was cut short ({outcome.kind}), and something may lie behind that"
