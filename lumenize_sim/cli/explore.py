@@ -19,11 +19,13 @@ from lumenize_sim.cli.arguments import (
     strategy_option,
 )
 from lumenize_sim.cli.console import Printer, apart_from_json, progress_bar
+from lumenize_sim.cli.determinism import determinism_option, first_divergence, print_determinism, samples, to_json
 from lumenize_sim.cli.exits import Exit, interruptible
 from lumenize_sim.cli.junit import write_junit
 from lumenize_sim.cli.verdict import print_faults, print_racing_pair, print_tape
 from lumenize_sim.cli.words import Words
 from lumenize_sim.explore import Failure, Report, explore, load_scenario
+from lumenize_sim.explore.run import adjusted
 from lumenize_sim.view.story import printable
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.scenario import Scenario
@@ -78,6 +80,7 @@ __all__ = ["command", "print_coverage", "print_failure", "print_report"]
     default=None,
     help="Print annotations for GitHub Actions; by default where it runs there.",
 )
+@determinism_option
 @json_option
 def command(
     where: str,
@@ -97,6 +100,7 @@ def command(
     resume: bool,
     junit: str | None,
     github: bool | None,
+    check: bool,
     as_json: bool,
 ) -> int:
     """Run SCENARIO (path.py or path.py::name) under many schedules.
@@ -119,13 +123,23 @@ def command(
     with interruptible(again if exhaustive else f"{again} --resume"), apart_from_json(as_json):
         folder = folder_for_tapes(save)
         scenario = load_scenario(where)
+        # Before anything else: what is not deterministic fails in ways that say nothing about races.
+        wanted = faults_wanted(scenario, faults)
+        diverged = first_divergence(samples(adjusted(scenario, wanted, None))) if check else None
+    if diverged is not None:
+        if as_json:
+            printer.json({"scenario": scenario.name, "determinism": to_json(diverged)})
+        else:
+            print_determinism(printer, diverged)
+        return Exit.DIVERGED
+    with interruptible(f"{again} --resume"), apart_from_json(as_json):
         with progress_bar(scenario.name) as progress:
             report = explore(
                 scenario,
                 schedules=schedules,
                 seed=seed,
                 strategy=strategy,
-                faults=faults_wanted(scenario, faults),
+                faults=wanted,
                 options=_options(scenario, network),
                 max_failures=max_failures,
                 save=folder,
@@ -138,10 +152,11 @@ def command(
                 exhaustive=exhaustive,
                 max_faults=max_faults,
             )
+        diverged = first_divergence(failure.run for failure in report.failures) if check else None
     if junit is not None:
         write_junit(report, junit)
     if as_json:
-        printer.json(report.to_json())
+        printer.json({**report.to_json(), **({"determinism": to_json(diverged)} if check else {})})
     else:
         print_report(printer, report, asked=schedules)
         if report.exhaustive:
@@ -150,9 +165,13 @@ def command(
             printer.fact("seed", f"{report.seed}        again: {again}")
         else:
             printer.fact("again", again)
+        if check:
+            print_determinism(printer, diverged)
     if on_github:
         for line in annotated(report):
             click.echo(line, err=as_json)
+    if diverged is not None:
+        return Exit.DIVERGED
     return Exit.FAILED if report.failures else Exit.PASSED
 
 

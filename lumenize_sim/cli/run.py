@@ -18,7 +18,8 @@ from lumenize_sim.cli.arguments import (
 )
 from lumenize_sim.cli.console import Printer, apart_from_json
 from lumenize_sim.cli.cost import CostBasis, cost_options, print_cost
-from lumenize_sim.cli.exits import interruptible
+from lumenize_sim.cli.determinism import determinism_option, first_divergence, print_determinism, to_json
+from lumenize_sim.cli.exits import Exit, interruptible
 from lumenize_sim.cli.verdict import exit_of, print_run
 from lumenize_sim.explore import load_scenario, simulate
 
@@ -33,6 +34,7 @@ __all__ = ["command"]
 @save_option
 @trace_option
 @cost_options
+@determinism_option
 @json_option
 def command(
     where: str,
@@ -45,6 +47,7 @@ def command(
     cost_scale: float,
     cost_turn_ms: float,
     prices: str,
+    check: bool,
     as_json: bool,
 ) -> int:
     """Run SCENARIO (path.py or path.py::name) once, and write its tape.
@@ -64,11 +67,14 @@ def command(
         run = simulate(scenario, seed=seed, strategy=strategy, faults=wanted, save=folder)
         if not as_json:
             _ = run.explanation  # runs the app again, which may print and be interrupted
+        diverged = first_divergence([run]) if check else None
     write_trace(run.trace, trace_file)
     if as_json:
         document = run.to_json()
         if costs:
             document["cost"] = run.cost.to_json(basis.runs, prices=basis.prices, turn_ms=basis.turn_ms)
+        if check:
+            document["determinism"] = to_json(diverged)
         printer.json(document)
     else:
         drawn = seed is not None or strategy not in (None, "fifo")
@@ -77,4 +83,6 @@ def command(
             printer.fact("trace", trace_file)
         if costs:
             print_cost(printer, run.cost, basis)
-    return exit_of(run)
+        if check:
+            print_determinism(printer, diverged)
+    return exit_of(run) if diverged is None else Exit.DIVERGED

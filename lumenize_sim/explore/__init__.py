@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lumenize_sim.explore.determinism import Divergence as Divergence
+from lumenize_sim.explore.determinism import check_determinism as check_determinism
 from lumenize_sim.explore.exhaustive import Behaviour as Behaviour
 from lumenize_sim.explore.exhaustive import Enumeration as Enumeration
 from lumenize_sim.explore.exhaustive import enumerate_behaviours as enumerate_behaviours
@@ -16,11 +18,13 @@ from lumenize_sim.explore.run import simulate as simulate
 
 __all__ = [
     "Behaviour",
+    "Divergence",
     "Enumeration",
     "Failure",
     "Progress",
     "Report",
     "Run",
+    "check_determinism",
     "enumerate_behaviours",
     "explore",
     "load_scenario",

@@ -54,7 +54,7 @@ class Flips:
         self._budget = budget
         self._choices = run.tape.choices
         self._total = bool(run.tape.options.get("total"))
-        self._log = [(EVERYTHING if self._total else receiver, label) for receiver, label in run.tape.log]
+        self._log = [(EVERYTHING if self._total else receiver, label) for receiver, label in run.outcome.log]
         self._receivers = {label: receiver for receiver, label in self._log}
         self._tried: dict[tuple[str, str, str | None], Passing | None] = {}
         self.runs = 0
