@@ -116,6 +116,8 @@ class Journal:
         self._path = path
         if path is not None and path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
+                if not line.endswith("}"):
+                    continue  # the last one of a run that was cut off
                 entry = json.loads(line)
                 if entry["sources"] == digests.get(entry["trial"]["case"]):
                     self.known[entry["task"]] = Trial(**entry["trial"])
@@ -202,17 +204,36 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this benchmark")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="keep what was measured there, and go on")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the benchmarks")
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
+    parser.add_argument("--jobs", type=_count, default=min(2, os.cpu_count() or 1), help="processes")
     parser.add_argument("--strategy", action="append", choices=STRATEGIES, help="only this one beside the default mix")
     for name in _NUMBERS:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"instead of {getattr(Plan(), name):,}")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=_count, help=f"instead of {getattr(Plan(), name):,}")
     return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise ValueError(text)
+    return count
+
+
+_count.__name__ = "number"  # what a refusal calls it
 
 
 def _plan(options: argparse.Namespace) -> Plan:
     given = {name: value for name in _NUMBERS if (value := getattr(options, name)) is not None}
     strategies = tuple(options.strategy or STRATEGIES)
     return attrs.evolve(QUICK if options.quick else Plan(), strategies=strategies, **given)
+
+
+def _goals(options: argparse.Namespace, cases: int) -> Goals:
+    goals = Goals(schedules=_plan(options).schedules)
+    if options.quick:
+        goals = attrs.evolve(goals, seeds=QUICK.seeds, twin=QUICK.twin, programs=QUICK.programs, ratio=0)
+    if options.only:
+        goals = attrs.evolve(goals, cases=cases, programs=0)
+    return goals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -226,12 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     plan = _plan(options)
-    goals = Goals(
-        cases=len(cases) if options.only else Goals().cases,
-        schedules=plan.schedules,
-        twin=QUICK.twin if options.quick else Goals().twin,
-        programs=0 if options.only else QUICK.programs if options.quick else Goals().programs,
-    )
+    goals = _goals(options, len(cases))
     digests = source_digests(cases)
     try:
         tasks = tasks_of(cases, plan, folder)

@@ -24,7 +24,7 @@ from tests.quality.verdict import Goals, Summary, shortfalls, summaries
 CASE = Case(
     name="dummy", path=Path("dummy.py"), depth=2, object="A/a", key="n", events=("get", "put"), lines=(), rate=(1, 1000)
 )
-GOALS = Goals(cases=1, twin=100, programs=0)
+GOALS = Goals(cases=1, seeds=20, twin=100, programs=0, ratio=0)
 
 
 def trials(**changes: Any) -> list[Trial]:
@@ -66,6 +66,11 @@ def test_one_miss_in_twenty_is_allowed_and_two_are_not() -> None:
     assert judged([*missed, *all_found[2:]]) == ["dummy: found in 18 of 20 trials of 5,000 schedules"]
 
 
+def test_too_few_seeds_fall_short() -> None:
+    """What was not measured is not good."""
+    assert judged(trials()[3:]) == ["dummy: looked for from 17 of 20 seeds"]
+
+
 def test_one_long_tape_falls_short() -> None:
     """Depth and one more is for all, not for most."""
     of = trials()
@@ -84,7 +89,8 @@ def test_a_mix_that_is_much_worse_than_one_strategy_falls_short() -> None:
     """Ten times, in the median."""
     for alone, said in ((3, []), (2, ["dummy: found after 30 schedules in the median, and by pos alone after 2"])):
         pure = [Trial(case="dummy", twin=False, strategy="pos", seed=n, schedules=alone, found=alone) for n in range(5)]
-        assert judged([*trials(), *pure]) == said
+        assert judged([*trials(), *pure], attrs.evolve(GOALS, ratio=10)) == said
+    assert judged(trials(), attrs.evolve(GOALS, ratio=10)) == ["dummy: no strategy was measured alone"]
 
 
 @pytest.mark.parametrize("failures, good", [(5, True), (50, True), (500, False)])
@@ -185,7 +191,7 @@ def quality(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Quality:
     monkeypatch.setattr("tests.quality.bench.survivals", lambda case: [])
 
     def call(*arguments: str) -> int:
-        few = "--folder", str(folder), "--jobs", "1", "--seeds", "2", "--schedules", "150"
+        few = "--folder", str(folder), "--jobs", "1", "--seeds", "5", "--schedules", "60"
         return main([*few, "--pure-seeds", "0", "--twin", "20", "--programs", "0", "--quick", *arguments])
 
     return call
@@ -197,9 +203,9 @@ def test_a_bug_that_cannot_be_found_and_a_twin_that_fails_fail_the_command(
     """The exit code is 1; each shortfall has its line, and the last one counts them."""
     assert quality("--only", "hard") == 1
     *_, first, second, last = capsys.readouterr().out.splitlines()
-    assert first == "short: hard: found in 0 of 2 trials of 150 schedules"
+    assert first == "short: hard: found in 0 of 5 trials of 60 schedules"
     assert second.startswith("short: hard: the twin fails: AssertionError: always")
-    assert last.startswith("1 benchmarks, found in 0 of 2 trials, 0 explained; twins passed 0 schedules; ")
+    assert last.startswith("1 benchmarks, found in 0 of 5 trials, 0 explained; twins passed 0 schedules; ")
     assert last.endswith("; 2 short")
 
 
@@ -208,7 +214,7 @@ def test_json_says_the_same_and_nothing_else(quality: Quality, capsys: pytest.Ca
     assert quality("--only", "counter", "--json") == 1
     said = json.loads(capsys.readouterr().out)
     [one] = said["benchmarks"]
-    assert (one["name"], one["found"], one["trials"], one["longest"]) == ("counter", 2, 2, 1)
+    assert (one["name"], one["found"], one["trials"], one["longest"]) == ("counter", 5, 5, 1)
     assert "counter: the twin has passed 20 of 2,000 schedules" in said["short"]
     assert {"processor", "cores", "python", "trio"} <= said["machine"].keys()
 
@@ -218,14 +224,37 @@ def test_what_was_measured_is_not_measured_again(
 ) -> None:
     """Unless the sources have changed: then the file says nothing of them."""
     journal = tmp_path / "journal.jsonl"
-    quality("--only", "counter", "--resume", str(journal))
+    quality("--only", "counter", "--seeds", "1", "--resume", str(journal))
     first, lines = capsys.readouterr().out, journal.read_text(encoding="utf-8").splitlines()
-    quality("--only", "counter", "--resume", str(journal))
+    quality("--only", "counter", "--seeds", "1", "--resume", str(journal))
     assert capsys.readouterr().out == first
-    assert len(journal.read_text(encoding="utf-8").splitlines()) == len(lines) == 3
+    assert len(journal.read_text(encoding="utf-8").splitlines()) == len(lines) == 2
     (folder / "counter.py").write_text((folder / "counter.py").read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    quality("--only", "counter", "--resume", str(journal))
-    assert len(journal.read_text(encoding="utf-8").splitlines()) == 6
+    quality("--only", "counter", "--seeds", "1", "--resume", str(journal))
+    assert len(journal.read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_a_journal_that_was_cut_off_is_read_as_far_as_it_goes(
+    quality: Quality, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The trial of its last line is run again."""
+    journal = tmp_path / "journal.jsonl"
+    quality("--only", "counter", "--seeds", "1", "--resume", str(journal))
+    said, whole = capsys.readouterr().out, journal.read_text(encoding="utf-8")
+    journal.write_text(f"{whole[:-40]}\n", encoding="utf-8")
+    quality("--only", "counter", "--seeds", "1", "--resume", str(journal))
+    assert capsys.readouterr().out == said
+    assert len(journal.read_text(encoding="utf-8").splitlines()) == len(whole.splitlines()) + 1
+
+
+@pytest.mark.parametrize("wrong", ["-1", "many"])
+def test_a_number_that_is_none_is_a_wrong_argument(
+    wrong: str, quality: Quality, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and which."""
+    with pytest.raises(SystemExit, match="2"):
+        quality(f"--twin={wrong}")
+    assert f"argument --twin: invalid number value: '{wrong}'" in capsys.readouterr().err
 
 
 def test_an_unknown_benchmark_is_a_wrong_argument(quality: Quality, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,7 +320,9 @@ def test_ctrl_c_ends_it_with_a_word(
 
 def test_a_page_keeps_what_is_written_by_hand(capsys: pytest.CaptureFixture[str], quality: Quality) -> None:
     """Only what stands between the marks is made anew."""
-    quality("--only", "counter", "--json", "--pure-seeds", "1", "--pure-schedules", "9", "--strategy", "pos")
+    quality(
+        "--only", "counter", "--json", "--pure-seeds", "1", "--pure-schedules", "9", "--strategy", "pos", "--seeds", "1"
+    )
     results = json.loads(capsys.readouterr().out)
     page = rendered(f"before\n{BEGIN}old{END}\nafter\n", results)
     assert page.startswith(f"before\n{BEGIN}\n\nMeasured on ")

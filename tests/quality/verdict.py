@@ -22,6 +22,7 @@ class Goals:
 
     Attributes:
         cases: benchmarks that there are at least.
+        seeds: from which each bug is looked for.
         schedules: within which a bug is found.
         share: of the trials that find it.
         spare: choices that a shrunk tape may have beyond the depth of its bug.
@@ -29,12 +30,13 @@ class Goals:
         unexplained: benchmarks of twelve whose explanation may be wrong.
         survival: of tapes that still lead to their bug after an edit.
         programs: on which the exhaustive search is compared with brute force.
-        ratio: of the median of the default mix to that of the best pure strategy.
+        ratio: of the median of the default mix to that of the best pure strategy; 0 where none is asked for.
         rate: between which a random walk fails, failures per schedule.
         twin: schedules that each twin passes.
     """
 
     cases: int = 12
+    seeds: int = 40
     schedules: int = 5_000
     share: float = 0.95
     spare: int = 1
@@ -168,12 +170,16 @@ def shortfalls(measured: Sequence[Summary], survived: Sequence[Survival], search
 
 def _shortfalls(one: Summary, goals: Goals) -> list[str]:
     short = [f"a trial went wrong: {trouble}" for trouble in one.troubles]
-    if not one.trials or one.found < goals.share * one.trials:
+    if one.trials < goals.seeds:
+        short.append(f"looked for from {one.trials} of {goals.seeds} seeds")
+    if one.found < goals.share * one.trials:
         short.append(f"found in {one.found} of {one.trials} trials of {goals.schedules:,} schedules")
     if one.longest > one.depth + goals.spare:
         short.append(f"a shrunk tape has {one.longest} choices, and the bug a depth of {one.depth}")
     best, own = one.best, one.median
-    if best is not None and (own is None or own > goals.ratio * best[1]):
+    if goals.ratio and not one.pure:
+        short.append("no strategy was measured alone")
+    if goals.ratio and best is not None and (own is None or own > goals.ratio * best[1]):
         short.append(f"found after {own or 'too many'} schedules in the median, and by {best[0]} alone after {best[1]}")
     low, high = goals.rate
     failures, schedules = one.walked if one.walked[0] >= 5 else one.rate  # fewer say nothing
