@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,6 +54,35 @@ def test_a_template_binds_what_stands_in_its_braces(run: Any) -> None:
     name = "'; DROP TABLE t; --"
     run(SimpleNamespace(strings=("INSERT INTO t VALUES (", ", ", ")"), values=(3, name)))
     assert run("SELECT name FROM t WHERE id = ?", 3) == [{"name": name}]
+
+
+def test_what_stands_behind_a_value_in_its_braces_shapes_it(run: Any) -> None:
+    """As in an f-string: left out in silence, it would store something else."""
+    parts = [
+        SimpleNamespace(value=value, conversion=conversion, format_spec=spec)
+        for value, conversion, spec in (
+            ("x", "r", ""),
+            ("x", None, ">3"),
+            (7, None, ""),
+            ("é", "a", ""),
+            (7, "s", ">2"),
+        )
+    ]
+    template = SimpleNamespace(
+        strings=("SELECT ", " a, ", " b, ", " c, ", " d, ", " e"), values=(), interpolations=parts
+    )
+    assert run(template) == [{"a": "'x'", "b": "  x", "c": 7, "d": "'\\xe9'", "e": " 7"}]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="template strings are of Python 3.14")
+def test_a_template_string_is_such_a_template(run: Any) -> None:
+    """Compiled here, since older versions could not read this file otherwise."""
+    name = "'; DROP TABLE t; --"
+    template = eval(compile('t"INSERT INTO t VALUES ({4}, {name})"', "<template>", "eval"), {"name": name})
+    run(template)
+    assert run("SELECT name FROM t WHERE id = ?", 4) == [{"name": name}]
+    shaped = compile('t"SELECT {name!r} AS n, {name:>3} AS m, {7} AS k"', "<template>", "eval")
+    assert run(eval(shaped, {"name": "x"})) == [{"n": "'x'", "m": "  x", "k": 7}]
 
 
 @pytest.mark.parametrize(

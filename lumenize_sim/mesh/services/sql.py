@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Final, Protocol, TypeAlias
 
 from lumenize_sim.errors import AppError
 from lumenize_sim.mesh.errors import MeshError
@@ -20,6 +20,8 @@ _TOKENS: Final = re.compile(
     | (?P<name>:[A-Za-z_]\w*) | (?P<place>\?)""",
     re.VERBOSE | re.DOTALL,
 )
+
+_CONVERSIONS: Final[dict[str, Callable[[Any], str]]] = {"r": repr, "s": str, "a": ascii}
 
 
 class Template(Protocol):
@@ -72,13 +74,23 @@ def sql(do_instance: Any) -> Sql:
     return query
 
 
+def _interpolated(part: Any) -> Any:
+    """The value in a template string's braces, by its ``!r`` and ``:format`` where it has them, as in an f-string."""
+    value = part.value
+    if part.conversion is not None:
+        value = _CONVERSIONS[part.conversion](value)
+    return format(value, part.format_spec) if part.format_spec else value
+
+
 def _bound(query: str | Template, positions: tuple[Any, ...], names: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
     if not isinstance(query, str):
         if not hasattr(query, "strings") or not hasattr(query, "values"):
             raise AppError(f"a query is a text or a template string, not {query!r}")
         if positions or names:
             raise AppError("a template string holds its values itself: give none beside it")
-        return "?".join(query.strings), tuple(query.values)
+        parts = getattr(query, "interpolations", None)
+        values = query.values if parts is None else map(_interpolated, parts)
+        return "?".join(query.strings), tuple(values)
     if not names:
         # Names that stand in the text without values would be bound to NULL in silence.
         missing = list(dict.fromkeys(match["name"] for match in _TOKENS.finditer(query) if match["name"]))
@@ -87,7 +99,7 @@ def _bound(query: str | Template, positions: tuple[Any, ...], names: dict[str, A
         return query, positions
     if positions:
         raise AppError("values by position and by name do not mix: use ? for all, or :name for all")
-    values: list[Any] = []
+    placed: list[Any] = []
     used: dict[str, None] = {}
 
     def place(match: re.Match[str]) -> str:
@@ -99,14 +111,14 @@ def _bound(query: str | Template, positions: tuple[Any, ...], names: dict[str, A
         if name not in names:
             raise AppError(f"no value for :{name}; there is: {', '.join(names)}")
         used[name] = None
-        values.append(names[name])
+        placed.append(names[name])
         return "?"
 
     text = _TOKENS.sub(place, query)
     left = [name for name in names if name not in used]
     if left:
         raise AppError(f"the query has no :{left[0]} to take {left[0]}={names[left[0]]!r}")
-    return text, tuple(values)
+    return text, tuple(placed)
 
 
 NadisPlugin.register("sql", sql)
