@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from lumenize_sim.errors import AppError
 from lumenize_sim.mesh.errors import MeshError
