@@ -21,7 +21,7 @@ scenario            bug                                                         
 `alarm_twice`       an alarm whose effect and whose note of it are not one step      1
 `gate_leak`         a value told over a side channel before it is durable            2
 `two_sockets`       two sockets of one user that are let in at once                  1
-`reentrancy`        an object called back while it waits (A → B → A)                 2
+`reentrancy`        an object called back while it waits (A → B → A)                 1
 `registry`          a registry that looks for dependencies in too few rounds             5
 `late_cancel`       a cancellation that comes after the order was forgotten          1
 `stale_pong`        an old pong that counts for a new ping                           1

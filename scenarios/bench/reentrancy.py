@@ -4,7 +4,7 @@ Checking out reserves each item at its stock, which tells the cart to drop what 
 in, because waiting for a call opens the input gate (RPC-12); the cart then orders the items that it knew before.
 First come, first served reserves Ann's tea before two tills of the shop have got that far.
 
-Depth 2: both tills sell their tea before Ann's is reserved.
+Depth 1: the reservation of Ann's tea waits until both tills have sold theirs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from lumenize_sim import DurableObject, Mesh, WorkerEntrypoint, World, gather, scenario
 
-DEPTH = 2
+DEPTH = 1
 RATE = (5, 1_000)
 RACING = {
     "object": "CART/ann",
