@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from lumenize_sim.check.finding import Access as Access
 from lumenize_sim.check.finding import Finding as Finding
+from lumenize_sim.check.findings import CHECKERS as CHECKERS
+from lumenize_sim.check.findings import Check as Check
+from lumenize_sim.check.findings import find as find
 from lumenize_sim.check.history import History as History
 from lumenize_sim.check.linearizability import Verdict as Verdict
 from lumenize_sim.check.linearizability import linearizable as linearizable
@@ -23,8 +26,10 @@ from lumenize_sim.check.operation import calls_in as calls_in
 
 __all__ = [
     "ANY",
+    "CHECKERS",
     "Access",
     "Anomaly",
+    "Check",
     "Counter",
     "Finding",
     "History",
@@ -38,6 +43,7 @@ __all__ = [
     "Transaction",
     "Verdict",
     "calls_in",
+    "find",
     "linearizable",
     "list_append_anomalies",
 ]

@@ -21,6 +21,7 @@ from lumenize_sim.check.alarms import repeated_effects
 from lumenize_sim.check.continuations import lost_continuations
 from lumenize_sim.check.durability import acknowledged_then_lost, early_outputs
 from lumenize_sim.check.finding import Access, Finding
+from lumenize_sim.check.findings import find
 from lumenize_sim.check.lives import LIBRARY, access, key_of, place
 from lumenize_sim.check.race import races
 from lumenize_sim.check.recheck import stale_checks
@@ -53,11 +54,21 @@ def explained(run: Run) -> tuple[Finding | None, Run | None]:
 
     flips = Flips(run)
     explanation = _Explanation(run.trace, run.tape.choices, flips, run.outcome.looked)
-    found = explanation.best(run.outcome.kind)
+    found = _asked_for(run) or explanation.best(run.outcome.kind)
+    if explanation.passing is None:
+        explanation.causal()
     passing = None if explanation.passing is None else flips.recorded(explanation.passing)
     if found is None or passing is None:
         return found, passing
     return attrs.evolve(found, passing=explanation.words), passing
+
+
+def _asked_for(run: Run) -> Finding | None:
+    """What a check of the scenario has failed the run by: it says itself what is wrong."""
+    if not run.scenario.checks or not isinstance(run.outcome.error, AssertionError):
+        return None
+    said = str(run.outcome.error)
+    return next((finding for finding in find(run.trace, run.scenario.checks) if finding.message == said), None)
 
 
 class _Explanation:

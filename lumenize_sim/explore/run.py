@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from lumenize_sim.check.finding import Finding
+from lumenize_sim.check.findings import Check, find
 from lumenize_sim.errors import SimulatorError, UsageError
 from lumenize_sim.explore.explain import explained
 from lumenize_sim.explore.loading import load_scenario, shown_path
@@ -99,6 +100,13 @@ class Run:
     def flipped(self) -> Run | None:
         """The nearest run that passes: with the racing pair in the other order, or without the fault."""
         return self._explained()[1]
+
+    def findings(self, *checks: Check) -> tuple[Finding, ...]:
+        """What checkers find in the trace, by name (see `lumenize_sim.check.CHECKERS`); by default all.
+
+        They are no verdict: much of it is harmless in a run that passed.
+        """
+        return find(self.trace, checks or None)
 
     def _explained(self) -> tuple[Finding | None, Run | None]:
         if not self._why:

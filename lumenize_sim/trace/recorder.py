@@ -86,6 +86,10 @@ class Recorder:
             raise SimulatorError(f"trace kind {kind!r} is not in the vocabulary (lumenize_sim.trace.event.KINDS)")
         return cause
 
+    def so_far(self) -> Trace:
+        """What has been recorded up to now, as a trace without a header."""
+        return Trace(events=tuple(map(TraceEvent._make, self._rows)), header={"level": self.level})
+
     def close(self, header: Mapping[str, Any] | None = None) -> Trace:
         """Fix the trace; later records are refused.  ``header``: scenario, seed, versions and the like."""
         self._closed = True

@@ -115,7 +115,7 @@ def run_scenario(
     """
     plan = FaultPlan() if plan is None else plan  # one that only draws is false
     options = scenario.options.decided(plan)
-    recorder = Recorder() if trace else None
+    recorder = Recorder() if trace or scenario.checks else None
     worlds: list[World] = []
     drive = _Drive(scenario)
     kernel = Kernel(
@@ -186,6 +186,7 @@ class _Drive:
                 world.quiet()
                 await world.settle()
             world.check_end()
+            world.check_trace(self.scenario.checks)
         except trio.Cancelled:
             raise
         except (KeyboardInterrupt, GeneratorExit, TurnTimeout):

@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 
 import outcome
 
+from lumenize_sim.check.findings import Check, find
 from lumenize_sim.check.history import History
 from lumenize_sim.check.model import Model
 from lumenize_sim.check.monitors import LeadsTo
@@ -579,6 +580,12 @@ class World:
             owed = leads.owed
             if owed is not None:
                 raise AssertionError(f"{leads.name!r}: what held after {owed[1] / 1000:g} ms has led to nothing")
+
+    def check_trace(self, checks: Sequence[Check]) -> None:
+        """Judge by what the trace shows so far; the first finding fails the run."""
+        if checks and self._recorder is not None:
+            for finding in find(self._recorder.so_far(), checks):
+                raise AssertionError(finding.message)
 
     def _observe_leads(self) -> None:
         for leads, cause, effect in self._leads:
