@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from lumenize_sim.trace.texts import text_of
 from lumenize_sim.trace.trace import Trace
 
 __all__ = ["Operation", "calls_in"]
@@ -41,18 +42,18 @@ class Operation:
         return self.returned is None
 
     def __str__(self) -> str:
-        call = f"{self.process}: {self.op}({', '.join(map(repr, self.args))})"
-        return f"{call} unanswered" if self.pending else f"{call} → {self.result!r}"
+        call = f"{self.process}: {self.op}({', '.join(map(text_of, self.args))})"
+        return f"{call} unanswered" if self.pending else f"{call} → {text_of(self.result)}"
 
     def to_json(self) -> dict[str, Any]:
         """One entry per attribute; values as text."""
         return {
             "process": self.process,
             "op": self.op,
-            "args": [repr(arg) for arg in self.args],
+            "args": [text_of(arg) for arg in self.args],
             "invoked": self.invoked,
             "returned": self.returned,
-            "result": None if self.pending else repr(self.result),
+            "result": None if self.pending else text_of(self.result),
             "where": self.where,
         }
 

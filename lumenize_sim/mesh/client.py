@@ -326,7 +326,7 @@ class LumenizeClient(MeshNode):
 
     def _called(self, frame: dict[str, Any]) -> None:
         """CL-38.  The context is current for the call and for everything it awaits (CTX-2, in its better form)."""
-        call_id = frame.get("callId")
+        call_id = frame.get("callId", UNDEFINED)
         token: Token[CallContext | None] | None = None
         try:
             chain = postprocess(frame.get("chain", UNDEFINED))

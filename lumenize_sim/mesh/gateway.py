@@ -35,6 +35,7 @@ from lumenize_sim.mesh.context import CallContext, NodeIdentity, OriginAuth
 from lumenize_sim.mesh.envelope import Envelope, Failure, Metadata, Result, encode_failure
 from lumenize_sim.mesh.errors import ClientDisconnectedError, MeshError
 from lumenize_sim.mesh.tokens import decode_payload
+from lumenize_sim.mesh.walk import js_string
 from lumenize_sim.objects.context import DurableObject
 from lumenize_sim.objects.hibernation import WebSocketRequestResponsePair
 from lumenize_sim.objects.host import TimerHandle
@@ -237,7 +238,7 @@ class LumenizeClientGateway(DurableObject):
             self._log("error", "#handleClientCall", "Null attachment, closing WebSocket")
             ws.close(messages.WS_CLOSE_NOT_INITIALIZED, "Connection not properly initialized")
             return
-        call_id = frame.get("callId")
+        call_id = frame.get("callId", UNDEFINED)
         try:
             pending = self._dispatch(frame, info)
         except Exception as error:
@@ -251,11 +252,9 @@ class LumenizeClientGateway(DurableObject):
         caller = NodeIdentity("LumenizeClient", info.binding_name, info.instance_name)
         sent = frame.get("callContext")
         chain, state = [caller], {}
-        if sent is not None:
-            if not isinstance(sent, dict):
-                raise TypeError(f"callContext must be an object, got {type(sent).__name__}")
+        if isinstance(sent, dict):  # what is none has neither member
             if sent.get("callChain") is not None:
-                chain += messages.identities_from_wire(sent["callChain"])[1:]
+                chain += messages.identities_from_wire(sent["callChain"], 1)  # whatever stands first is the gateway's
             if sent.get("state"):
                 state = postprocess(sent["state"])
         context = CallContext(chain, OriginAuth(info.sub, info.claims), state)
@@ -270,6 +269,8 @@ class LumenizeClientGateway(DurableObject):
         if instance is not None:
             if not _is_namespace(target):
                 raise MeshError(_NO_NAMESPACE)
+            if not isinstance(instance, str):
+                raise TypeError(f"instance must be a string, got {js_string(instance)}")
             if _OBJECT_ID.fullmatch(instance):
                 return target.get(target.id_from_string(instance))
             return target.get_by_name(instance)

@@ -89,12 +89,12 @@ def call_frame(
 
 def call_succeeded(call_id: Any, result: Encoded) -> str:
     """Gateway to client: the answer to a call."""
-    return dumps({"type": CALL_RESPONSE, "callId": call_id, "success": True, "result": result})
+    return dumps({**_answer(CALL_RESPONSE, call_id), "success": True, "result": result})
 
 
 def call_failed(call_id: Any, error: Any) -> str:
     """Gateway to client: a call failed; ``error`` is encoded already."""
-    return dumps({"type": CALL_RESPONSE, "callId": call_id, "success": False, "error": error})
+    return dumps({**_answer(CALL_RESPONSE, call_id), "success": False, "error": error})
 
 
 def incoming_call(
@@ -114,12 +114,17 @@ def incoming_call(
 
 def incoming_call_succeeded(call_id: Any, result: Encoded) -> str:
     """Client to gateway: the answer to a call from the mesh."""
-    return dumps({"type": INCOMING_CALL_RESPONSE, "callId": call_id, "success": True, "result": result})
+    return dumps({**_answer(INCOMING_CALL_RESPONSE, call_id), "success": True, "result": result})
 
 
 def incoming_call_failed(call_id: Any, error: Encoded) -> str:
     """Client to gateway: a call from the mesh failed."""
-    return dumps({"type": INCOMING_CALL_RESPONSE, "callId": call_id, "success": False, "error": error})
+    return dumps({**_answer(INCOMING_CALL_RESPONSE, call_id), "success": False, "error": error})
+
+
+def _answer(kind: str, call_id: Any) -> dict[str, Any]:
+    """Whatever the id of the call was comes back; a frame without one (``UNDEFINED``) gets an answer without one."""
+    return {"type": kind} if call_id is UNDEFINED else {"type": kind, "callId": call_id}
 
 
 _STATUS = {required: dumps({"type": CONNECTION_STATUS, "subscriptionRequired": required}) for required in (False, True)}
@@ -130,8 +135,8 @@ def connection_status(subscription_required: bool) -> str:
     return _STATUS[subscription_required]
 
 
-def identities_from_wire(value: Any) -> list[NodeIdentity]:
-    """The call chain of a frame.
+def identities_from_wire(value: Any, first: int = 0) -> list[NodeIdentity]:
+    """The call chain of a frame, from index ``first`` on.
 
     Raises:
         TypeError: not a list of identities.  Blame: whoever sent the frame.
@@ -139,7 +144,7 @@ def identities_from_wire(value: Any) -> list[NodeIdentity]:
     if not isinstance(value, list):
         raise TypeError(f"callContext.callChain must be a list of node identities, got {type(value).__name__}")
     nodes = []
-    for index, node in enumerate(value):
+    for index, node in enumerate(value[first:], first):
         if not isinstance(node, dict) or not isinstance(node.get("type"), str):
             raise TypeError(f"callContext.callChain[{index}] must be {{type, bindingName, instanceName?}}")
         nodes.append(NodeIdentity(node["type"], node.get("bindingName"), node.get("instanceName")))

@@ -211,6 +211,14 @@ def resolve_callable(current: Any, key: Any, *, trusted: bool) -> Callable[..., 
 
 def js_string(value: Any) -> str:
     """``String(value)`` for messages; objects of the app as ``[object Object]``, so that nothing of them leaks."""
+    return _js_string(value, [_LONGEST])
+
+
+#: Characters of text made of lists, which may hold one another many times over.
+_LONGEST = 1_000
+
+
+def _js_string(value: Any, room: list[int]) -> str:
     if value is None:
         return "null"
     if value is UNDEFINED:
@@ -222,7 +230,13 @@ def js_string(value: Any) -> str:
     if isinstance(value, (str, int)):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return ",".join("" if item is None or item is UNDEFINED else js_string(item) for item in value)
+        parts: list[str] = []
+        for item in value:
+            room[0] -= 1
+            if room[0] < 0:
+                break
+            parts.append("" if item is None or item is UNDEFINED else _js_string(item, room))
+        return ",".join(parts)
     if isinstance(value, BaseException):
         return f"{getattr(value, 'name', None) or type(value).__name__}: {value}"
     return "[object Object]"

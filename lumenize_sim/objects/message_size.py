@@ -6,7 +6,6 @@ values that might be near the limit are counted; for all others a lower bound de
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from marshal import dumps
 from typing import Any, Final
@@ -19,10 +18,12 @@ __all__ = ["MESSAGE_LIMIT_BYTES", "certainly_small", "checked", "message_bytes"]
 MESSAGE_LIMIT_BYTES: Final = 32 * 1024 * 1024
 #: What `marshal` writes counts each character once at least, and the platform twice at most.
 _CERTAINLY_SMALL: Final = MESSAGE_LIMIT_BYTES // 8
+#: Where it refers to what it wrote before, in 5 bytes, the platform may write a string of at most this length again.
+_SMALL_WITH_REFERENCES: Final = 8_000
 
 
 def certainly_small(value: Any) -> bool:
-    """Whether ``value`` is far below the limit, as nearly all are; cheap."""
+    """Whether ``value``, an encoded tree, is far below the limit, as nearly all are; cheap."""
     try:
         # Version 0 writes every string in full, as the platform does; later ones refer to earlier ones.
         return len(dumps(value, 0)) < _CERTAINLY_SMALL
@@ -36,8 +37,12 @@ def checked(value: Any) -> Any:
     Raises:
         Error: it is larger than a message may be; nothing has been sent.  Blame: the application.
     """
-    if certainly_small(value):
-        return value
+    try:
+        # No version without references here: lists of the same list of the same list are endless without them.
+        if len(dumps(value)) < _SMALL_WITH_REFERENCES:
+            return value
+    except ValueError:  # a type that only the platform has
+        pass
     size = message_bytes(value)
     if size > MESSAGE_LIMIT_BYTES:
         raise Error(
@@ -49,50 +54,52 @@ def checked(value: Any) -> Any:
 
 def message_bytes(value: Any) -> int:
     """The size of ``value`` as the platform would serialise it, with its header."""
-    return 2 + _size(value, {})
+    size = 2
+    seen: dict[int, int] = {}
+    todo = [value]  # in the order in which the platform writes, which numbers what it refers to
+    while todo:
+        value = todo.pop()
+        kind = type(value)
+        if value is None or kind is bool:
+            size += 1
+        elif kind is int:
+            size += 1 + _varint(abs(value) << 1) if -(1 << 31) <= value < 1 << 31 else 9
+        elif kind is float or kind is datetime:
+            size += 9
+        elif kind is str:
+            size += _text(value)
+        elif kind is BigInt:
+            size += 10 + (int(value).bit_length() // 64) * 8
+        elif kind is bytes:
+            size += 6 + 2 * _varint(len(value)) + len(value)
+        elif (known := seen.get(id(value))) is not None:
+            size += 1 + _varint(known)
+        else:
+            seen[id(value)] = len(seen)
+            own, parts = _shell(value, kind)
+            size += own
+            todo.extend(reversed(parts))
+    return size
 
 
-def _size(value: Any, seen: dict[int, int]) -> int:
-    kind = type(value)
-    if value is None or kind is bool:
-        return 1
-    if kind is int:
-        return 1 + _varint(abs(value) << 1) if -(1 << 31) <= value < 1 << 31 else 9
-    if kind is float:
-        return 9
-    if kind is str:
-        return _text(value)
-    if kind is BigInt:
-        return 10 + (int(value).bit_length() // 64) * 8
-    if kind is datetime:
-        return 9
-    if kind is bytes:
-        return 6 + 2 * _varint(len(value)) + len(value)
-    known = seen.get(id(value))
-    if known is not None:
-        return 1 + _varint(known)
-    seen[id(value)] = len(seen)
+def _shell(value: Any, kind: type) -> tuple[int, list[Any]]:
+    """The size of a composite value by itself, and its parts."""
     if kind is dict:
-        return 2 + _varint(len(value)) + _all(value.keys(), seen) + _all(value.values(), seen)
+        return 2 + _varint(len(value)), [*value.keys(), *value.values()]
     if kind is list:
-        return 3 + 2 * _varint(len(value)) + _all(value, seen)
+        return 3 + 2 * _varint(len(value)), value
     if isinstance(value, JSMap):
-        return 2 + _varint(2 * len(value)) + sum(_size(k, seen) + _size(v, seen) for k, v in value.pairs())
+        return 2 + _varint(2 * len(value)), [part for pair in value.pairs() for part in pair]
     if isinstance(value, (set, JSSet)):
-        return 2 + _varint(len(value)) + _all(value, seen)
+        return 2 + _varint(len(value)), list(value)
     if isinstance(value, BaseException):
-        return 3 + _text(str(value)) + _all(vars(value).values(), seen)
-    body = getattr(value, "body", None)
-    if isinstance(body, bytes):
-        return 16  # streams are exempt
+        return 3 + _text(str(value)), list(vars(value).values())
+    if isinstance(getattr(value, "body", None), bytes):
+        return 16, []  # streams are exempt
     try:
-        return 8 + memoryview(value).nbytes
+        return 8 + memoryview(value).nbytes, []
     except TypeError:
-        return 16
-
-
-def _all(values: Iterable[Any], seen: dict[int, int]) -> int:
-    return sum(_size(value, seen) for value in values)
+        return 16, []
 
 
 def _text(value: str) -> int:

@@ -6,12 +6,13 @@ from typing import Any
 
 import outcome
 
-from lumenize_sim.clone import UNDEFINED
+from lumenize_sim.clone import UNDEFINED, JSMap, JSSet
 from lumenize_sim.mesh.envelope import Failure, Result
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome
+from lumenize_sim.trace.texts import text_of
 
-__all__ = ["describe_chain", "describe_outcome", "render"]
+__all__ = ["describe_chain", "describe_outcome", "logged", "render"]
 
 
 def render(value: Any, limit: int = 200) -> Any:
@@ -20,16 +21,23 @@ def render(value: Any, limit: int = 200) -> Any:
         return value
     if isinstance(value, Response):
         return value.status
+    if type(value) in _PLAIN:
+        return text_of(value, limit)
     if isinstance(value, str):
         text = value
     elif isinstance(value, Request):
         text = f"{value.method} {value.url.raw_path.decode('ascii', 'replace')}"
     else:
-        text = repr(value) if type(value) in _PLAIN else type(value).__name__
+        text = type(value).__name__
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 _PLAIN = (list, dict, tuple, bytes)
+
+
+def logged(value: Any) -> str:
+    """A value of debug output for the trace: text as it is."""
+    return text_of(value, 1000) if isinstance(value, (list, dict, tuple, set, frozenset, JSMap, JSSet)) else str(value)
 
 
 def describe_chain(encoded: Any) -> tuple[str, list[Any]]:

@@ -18,7 +18,9 @@ from lumenize_sim.objects.http import Request
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.trace.event import error_data
+from lumenize_sim.trace.texts import text_of
 from lumenize_sim.world.alarms import AlarmServiceOf
+from lumenize_sim.world.descriptions import logged
 from lumenize_sim.world.faults import FLUSH_KINDS, FLUSHES, SLOW_FLUSH_S, SLOW_READ_S
 from lumenize_sim.world.randomness import generator
 
@@ -93,13 +95,13 @@ class SimHost:
         """A line of debug output becomes a record of the trace."""
         world = self._world
         if level == "error":
-            world.errors_logged.append(f"{owner.name}: {message} {dict(data)}")
+            world.errors_logged.append(f"{owner.name}: {message} {text_of(dict(data), 1000)}")
         if world.tracing:
             world.record(
                 "log",
                 owner.name,
                 namespace,
-                {"level": level, "message": message, "data": {k: str(v) for k, v in data.items()}},
+                {"level": level, "message": message, "data": {k: logged(v) for k, v in data.items()}},
             )
 
 

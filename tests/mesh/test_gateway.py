@@ -274,10 +274,10 @@ NO_NAMESPACE = (
         ({"binding": []}, "TypeError", "Cannot read properties of undefined (reading '__executeOperation')"),
         ({"binding": "DOC"}, "TypeError", "stub.__executeOperation is not a function"),
         ({"binding": "SECRET"}, "TypeError", "stub.__executeOperation is not a function"),
-        ({"binding": "DOC", "instance": 5}, "TypeError", None),
-        ({"binding": "WORKER", "callContext": 5}, "TypeError", "callContext must be an object, got int"),
+        ({"binding": "DOC", "instance": 5}, "TypeError", "instance must be a string, got 5"),
         ({"binding": "WORKER", "callContext": {"callChain": "x"}}, "TypeError", None),
-        ({"binding": "WORKER", "callContext": {"callChain": [0]}}, "TypeError", None),
+        ({"binding": "WORKER", "callContext": {"callChain": [{}, 0]}}, "TypeError", None),
+        ({"binding": "WORKER", "callContext": {"callChain": [{}, {"bindingName": "B"}]}}, "TypeError", None),
     ],
 )
 def test_a_call_that_cannot_be_dispatched_fails_and_the_connection_lives(
@@ -292,6 +292,32 @@ def test_a_call_that_cannot_be_dispatched_fails_and_the_connection_lives(
     assert text is None or error["message"] == text
     assert rig.ctx.get_web_sockets()[0].ready_state == 1
     assert rig.worker.calls == []
+
+
+@pytest.mark.parametrize("first", [None, {}, 5, {"type": "LumenizeDO", "bindingName": "ROOT"}])
+@pytest.mark.parametrize("context", ["x", 5, [], {"callChain": None}, {"callChain": []}, {"callChain": [...]}])
+def test_whatever_stands_first_in_a_chain_is_discarded_unread(context: Any, first: Any) -> None:
+    """GW-21, GW-39: a context that is none is none, and index 0 need not even be an identity."""
+    rig = Rig()
+    rig.connect()
+    if context == {"callChain": [...]}:
+        context = {"callChain": [first, {"type": "LumenizeDO", "bindingName": "B", "instanceName": "i"}]}
+    rig.receive({"type": "call", "callId": "c", "binding": "WORKER", "chain": CHAIN, "callContext": context})
+    envelope = rig.worker.calls[0][1]
+    chain = [(node.type, node.instance_name) for node in envelope.call_context.call_chain]
+    assert chain[0] == ("LumenizeClient", NAME)
+    assert chain[1:] == ([("LumenizeDO", "i")] if isinstance(context, dict) and context["callChain"] else [])
+
+
+@pytest.mark.parametrize("ids", [{"callId": 5}, {"callId": None}, {"callId": {"a": 1}}, {}])
+def test_the_id_of_a_call_comes_back_as_it_was_or_not_at_all(ids: dict[str, Any]) -> None:
+    """WIRE-8: it is opaque to the side that answers."""
+    rig = Rig()
+    rig.connect()
+    rig.receive({"type": "call", "binding": "NOPE", "chain": CHAIN, **ids})
+    answer = rig.last()
+    assert list(answer) == ["type", *ids, "success", "error"]
+    assert answer.get("callId") == ids.get("callId")
 
 
 def test_instance_of_64_hex_digits_is_an_id() -> None:

@@ -271,3 +271,44 @@ def test_no_envelope_crashes_an_object_or_reads_what_it_may_not(envelopes: list[
     assert run.failure is None, (run.outcome.kind, run.outcome.message)
     assert len(told) == len(envelopes)
     assert not any(SECRET in text for text in told)
+
+
+#: A list of ten times the same list, thirty times over: 4 kB of text, 10**30 items to whoever unfolds it.
+BOMB = {**{str(i): [{"$ref": i + 1}] * 10 for i in range(30)}, "30": [1]}
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        [{"type": "get", "key": "hello"}, {"type": "apply", "args": [{"$ref": 0}]}],
+        [{"type": "get", "key": "echo"}, {"type": "apply", "args": [{"$ref": 0}]}],
+        [{"type": "get", "key": "echo"}, {"type": "apply", "args": [{"$ref": 0}]}, {"type": "apply", "args": []}],
+        [{"type": "get", "key": {"$ref": 0}}],
+        [{"type": "get", "key": "hello"}, {"$ref": 0}],
+        {"$ref": 0},
+    ],
+)
+def test_a_frame_that_refers_to_itself_over_and_over_is_answered(chain: Any) -> None:
+    """SC-12: identity is kept on every way, and no message, size or text unfolds it."""
+
+    class Echo(LumenizeDO):
+        @mesh
+        def hello(self, *args: Any) -> int:
+            return len(args)
+
+        @mesh
+        def echo(self, value: Any) -> Any:
+            self.ctx.storage.kv.put("kept", value)
+            return value
+
+    @scenario(Mesh(bindings={"NODE": Echo}))
+    async def attack(world: World) -> None:
+        encoded = {"json": chain, "meta": {"aliases": BOMB}}
+        state = {"json": {"s": {"$ref": 0}}, "meta": {"aliases": BOMB}}
+        frame = {"type": "call", "callId": "c", "binding": "NODE", "instance": "n", "chain": encoded}
+        answers = await answer_to(world, [json.dumps({**frame, "callContext": {"callChain": [], "state": state}})])
+        assert [loads(text)["type"] for text in answers] == ["connection_status", "call_response", "call_response"]
+        assert all(len(text) < 10_000 for text in answers)
+
+    run = simulate(attack)
+    assert run.failure is None, run.failure

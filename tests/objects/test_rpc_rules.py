@@ -210,6 +210,19 @@ def test_what_is_shared_counts_once_except_texts() -> None:
     assert MESSAGE_LIMIT_BYTES == 32 * 1024 * 1024
 
 
+def test_lists_of_the_same_list_are_measured_at_once() -> None:
+    """RPC-16: a hostile frame of 4 kB unfolds to more than any memory holds."""
+    value: list[Any] = ["x"]
+    for _ in range(400):
+        value = [value] * 10
+    assert checked(value) is value
+    assert message_bytes(value) < 20_000
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    assert message_bytes(deep) == 5_001 * 5 + 2
+
+
 # ------------------------------------------------------------------------------------------- errors
 
 
