@@ -14,7 +14,7 @@ _MAX_MS = 8_640_000_000_000_000
 _DAY_MS = 86_400_000
 _FIRST_MS = -62_135_596_800_000  # 0001-01-01
 _LAST_MS = 253_402_300_799_999  # 9999-12-31, its last millisecond
-_ISO = re.compile(r"([+-]\d{6}|\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})Z")
+_ISO = re.compile(r"([+-]\d{6}|\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})Z", re.ASCII)
 
 
 @attrs.frozen

@@ -26,7 +26,7 @@ from lumenize_sim.clone.values import (
 )
 from lumenize_sim.clone.web import URL, Headers, RequestSync, ResponseSync
 
-__all__ = ["Decoder", "parse", "postprocess"]
+__all__ = ["Decoder", "number_of", "parse", "postprocess"]
 
 _TAGS = frozenset({
     "undefined", "number-special", "bigint", "function", "date", "regexp", "map", "set", "error", "headers", "url",
@@ -76,7 +76,7 @@ def _big(value: Any) -> int:
     return BigInt(number) if -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER else number
 
 
-def _special(value: Any) -> int | float:
+def number_of(value: Any) -> int | float:
     """``Number(value)`` of JavaScript, for any text (SC-34)."""
     if value is None or isinstance(value, bool):
         return int(value or 0)
@@ -277,7 +277,7 @@ class Decoder:
         if tag == "undefined":
             return UNDEFINED
         if tag == "number-special":
-            return _special(value)
+            return number_of(value)
         if tag == "bigint":
             return _big(value)
         if tag == "arraybuffer":
@@ -297,7 +297,7 @@ class Decoder:
             number = int(_big(value))
             return Boxed(BigInt(number))
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return Boxed(value if number else _special(value))
+        return Boxed(value if number else number_of(value))
 
 
 def _numeric(key: str) -> tuple[int, int, str]:

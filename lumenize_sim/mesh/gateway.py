@@ -29,6 +29,7 @@ import attrs
 import outcome
 
 from lumenize_sim.clone import UNDEFINED, postprocess, preprocess
+from lumenize_sim.clone.decode import number_of
 from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh import gateway_messages as messages
 from lumenize_sim.mesh.context import CallContext, NodeIdentity, OriginAuth
@@ -442,10 +443,7 @@ class LumenizeClientGateway(DurableObject):
         """GW-1."""
         override = self._env("LUMENIZE_MESH_GRACE_PERIOD_MS")
         if override is not None:
-            try:
-                period_ms = float(override)
-            except (TypeError, ValueError):
-                period_ms = -1.0
+            period_ms = number_of(override)
             if isfinite(period_ms) and period_ms >= 0:
                 return period_ms
         return TEST_GRACE_PERIOD_MS if self._env("LUMENIZE_MESH_TEST_MODE") == "true" else GRACE_PERIOD_MS

@@ -61,6 +61,7 @@ def test_the_next_time_is_strictly_later_and_in_utc(expression: str, expected: s
         ("", "Invalid cron expression: expected 5 or 6 elements."),
         ("* * * *", "Invalid cron expression: expected 5 or 6 elements."),
         ("* * * * * * *", "Invalid cron expression: expected 5 or 6 elements."),
+        ("\u0663 * * * *", "Failed to parse \u0663: \u0663 is NaN."),
         ("60 * * * *", "Failed to parse 60: 60 is outside of constraint range of 0 - 59."),
         ("* 24 * * *", "Failed to parse 24: 24 is outside of constraint range of 0 - 23."),
         ("* * 0 * *", "Failed to parse 0: 0 is outside of constraint range of 1 - 31."),

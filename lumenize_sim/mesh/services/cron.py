@@ -29,7 +29,7 @@ _ALIASES: Final = {
     "@minutely": "* * * * *",
 }
 _RANGE: Final = re.compile(r"(?:([0-9a-zA-Z]+)-([0-9a-zA-Z]+)|\*)(?:/([0-9]+))?")
-_LEADING_NUMBER: Final = re.compile(r"\s*([+-]?\d+)")
+_LEADING_NUMBER: Final = re.compile(r"\s*([+-]?[0-9]+)")
 
 
 @attrs.frozen
