@@ -86,7 +86,8 @@ class Step:
         label, scope: of its event; a time step has neither.
         at_us: virtual time.
         barrier: it could not come before anything that did: time had passed, or it waited for everything else.
-        after: the steps that had to come before it, one of which may be -1: its creator, its predecessor on a link.
+        after: the steps that had to come before it, -1 for none: its creator, whatever made it possible, its
+            predecessor on a link.
         happening: its event, ``None`` for a time step.
     """
 
@@ -182,7 +183,10 @@ class Recording:
         else:
             self._alive.remove(happening)
         happening.happens(n)
-        after = (happening.creator,) if event.link is None else (happening.creator, self._links.get(event.link, -1))
+        # What made it possible: often that is its creator, and the driver where it lets go of a link.
+        after: tuple[int, ...] = (happening.creator, happening.enabled[-1][0])
+        if event.link is not None:
+            after += (self._links.get(event.link, -1),)
         if event.link is not None:
             self._links[event.link] = n
         self.steps.append(Step(event.label, happening.scope, now_us, barrier, after, happening))
