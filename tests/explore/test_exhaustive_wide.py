@@ -1,4 +1,4 @@
-"""Enumeration equals brute force, with one run for each order, also where storage waits, objects end and links are held."""
+"""The search equals brute force, one run for each order, also where storage waits, objects end and links are held."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sweep(seeds: range, limit: int) -> list[Compared]:
 
 
 def test_programs_with_all_kinds_of_waiting_and_ending_go_as_brute_force_says() -> None:
-    """Reads of the legacy backend, critical sections, alarms, timers called off, evictions, crashes, deploys, aborts."""
+    """Reads of the legacy backend, sections, alarms, timers called off, evictions, crashes, deploys, aborts."""
     found = sweep(range(20), 40)
     assert len(found) >= 6
     assert max(one.behaviours for one in found) > 5
