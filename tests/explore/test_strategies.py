@@ -98,6 +98,18 @@ def test_a_relayed_message_overtakes_a_direct_one(name: str, at_least: float) ->
     assert share(name, RELAYED, relayed_first) > at_least
 
 
+@pytest.mark.parametrize("last", [["a#1", "b#1"], ["b#1", "a#1"]])
+def test_of_two_chains_that_fell_either_may_be_the_lower(last: list[str]) -> None:
+    """PCTCP, d = 3: both falls at their places have a probability of at least 1 / (w^2 n^2), in both orders."""
+    forest = {**chain("a", "NN"), **chain("b", "MM"), "c#0": ("L", None)}
+    wanted = ["a#0", "b#0", "c#0", *last]
+    known = profile(forest)
+    found = sum(
+        play(forest, make_strategy("pct", random.Random(nth), profile=known, turn=3)) == wanted for nth in range(3000)
+    )
+    assert found > 3000 / (3**2 * 5**2)
+
+
 def test_a_uniform_walk_draws_every_order_of_a_forest_equally_often() -> None:
     """Hook-length formula: a chain of three and one of two have 10 orders."""
     forest = {**chain("a", "NNN"), **chain("b", "MM")}

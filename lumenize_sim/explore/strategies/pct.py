@@ -32,14 +32,15 @@ class Pct:
         events: the expected length of a run.
     """
 
-    __slots__ = ("_chains", "_changes", "_floor", "_generator", "_priorities", "_step")
+    __slots__ = ("_chains", "_changes", "_generator", "_lows", "_priorities", "_step")
 
     def __init__(self, generator: random.Random, *, depth: int, events: int) -> None:
         self._generator = generator
         self._chains = Chains()
         self._priorities: list[float] = []
         self._changes = sorted(generator.randrange(max(1, events)) for _ in range(depth - 1))
-        self._floor = 0.0
+        # Which of the fallen chains is the lower is drawn, too: a bug may need either, and the guarantee is for both.
+        self._lows = [-float(low) for low in generator.sample(range(1, depth), depth - 1)]
         self._step = 0
 
     def created(self, event: Event) -> None:
@@ -65,8 +66,7 @@ class Pct:
         best = self._highest(enabled)
         while self._changes and self._changes[0] <= self._step:
             self._changes.pop(0)
-            self._floor -= 1.0
-            self._priorities[self._chains.of(enabled[best])] = self._floor
+            self._priorities[self._chains.of(enabled[best])] = self._lows.pop()
             best = self._highest(enabled)
         if time_step and self._generator.random() < 0.05:
             return len(enabled)
