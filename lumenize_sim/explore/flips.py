@@ -16,9 +16,9 @@ import attrs
 
 from lumenize_sim.explore.sighting import Sighting
 from lumenize_sim.kernel.agenda import Agenda
-from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import DRIVER, GuidedChooser
 from lumenize_sim.kernel.event import Event
+from lumenize_sim.kernel.guide import NobodyWaits
 
 __all__ = ["Flip", "FlipGuide", "Flipping", "flips_of", "minimised"]
 
@@ -71,7 +71,7 @@ def flips_of(plain: Sequence[tuple[str | None, str]], failing: Sequence[tuple[st
     return sorted(found, key=lambda flip: flip.distance)[:_MOST]
 
 
-class FlipGuide:
+class FlipGuide(NobodyWaits):
     """First come, first served, except for some flips.
 
     Args:
@@ -140,18 +140,6 @@ class FlipGuide:
         """What is waited for does not come."""
         self.loose = True
         self._waits.pop(receiver, None)
-
-    @property
-    def waiting(self) -> Mapping[str, Mapping[str, Choice]]:
-        """Nobody waits by a choice of its own here: all of it is in `want`."""
-        return {}
-
-    def overtaken(self, receiver: str, label: str, by: str, there: bool) -> bool:
-        """See `waiting`."""
-        return False
-
-    def let_go(self, receiver: str, label: str) -> None:
-        """See `waiting`."""
 
     def met(self, receiver: str, index: int) -> bool:
         """Nothing has to become a choice again."""

@@ -218,18 +218,6 @@ class _Guide(NobodyWaits):
         """What is waited for does not come."""
         self.dropped.append(self._waits[receiver].pop(0)[1])
 
-    @property
-    def waiting(self) -> Mapping[str, Mapping[str, Choice]]:
-        """Nobody waits by a choice of its own here: all of it is in `want`."""
-        return {}
-
-    def overtaken(self, receiver: str, label: str, by: str, there: bool) -> bool:
-        """See `waiting`."""
-        return False
-
-    def let_go(self, receiver: str, label: str) -> None:
-        """See `waiting`."""
-
     def met(self, receiver: str, index: int) -> bool:
         """Nothing has to become a choice again: the order of the run does."""
         return False

@@ -16,6 +16,7 @@ import attrs
 from lumenize_sim.check.finding import Finding
 from lumenize_sim.errors import AppError
 from lumenize_sim.explore.exhaustive import Behaviour, Search
+from lumenize_sim.explore.heap import settled_heap
 from lumenize_sim.explore.leaks import leaked, remembered
 from lumenize_sim.explore.profile import Profile
 from lumenize_sim.explore.run import Roamed, canonical, census, record, roam
@@ -83,11 +84,13 @@ class Shard:
         Raises:
             AppError: a failure does not come again in the same order, because the app keeps state between runs.
         """
-        return _Count(self, Corpus() if corpus is None else corpus.copy(), tick).run(unit)
+        with settled_heap():
+            return _Count(self, Corpus() if corpus is None else corpus.copy(), tick).run(unit)
 
     def exhaust(self, search: Search, tick: Tick = lambda *_: None) -> Tally | None:
         """Run all orders instead; ``None`` where a search of a small world gave up, as if it had not been."""
-        return _Count(self, Corpus(), tick).exhaust(search)
+        with settled_heap():
+            return _Count(self, Corpus(), tick).exhaust(search)
 
 
 @attrs.define
