@@ -13,6 +13,8 @@ from lumenize_sim.objects.http import Request
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.world.attributes import watched
 from lumenize_sim.world.entry import MESH_HOST
+from lumenize_sim.world.faults import CLOCK_SKEW_S, SHORT_TOKEN_S
+from lumenize_sim.world.host import SkewedHost
 from lumenize_sim.world.raw_socket import RawSocket
 from lumenize_sim.world.seats import FreeSeat
 
@@ -36,6 +38,7 @@ async def connect_client(
     token_life_s: int,
     visitor: Visitor | None,
     wait: bool,
+    clock_skew_s: float,
     config: dict[str, Any],
 ) -> Any:
     """See `World.connect`."""
@@ -56,6 +59,14 @@ async def connect_client(
     _check_name(instance_name)
     seat = FreeSeat(world, instance_name)
     seat.visitor = visitor
+    host: Any = world.host
+    wrong = world.plan.at("clock-skew", instance_name, len(CLOCK_SKEW_S)) if world.plan else 0
+    if wrong:
+        world.fault_fired("clock-skew", instance_name, wrong)
+        clock_skew_s += CLOCK_SKEW_S[wrong]
+    if clock_skew_s:
+        seat.skew_us = round(clock_skew_s * 1_000_000)
+        host = SkewedHost(world.host, seat.skew_us)
     connected: Pending[None] = Pending("connect")
     told = config.pop("on_connection_state_change", None)
 
@@ -65,12 +76,17 @@ async def connect_client(
         return None if told is None else told(state)
 
     def mint() -> str:
-        return world.entry.mint(seat, who, claims, token_life_s)
+        life_s = token_life_s
+        short = world.plan.at("short-token", instance_name, len(SHORT_TOKEN_S)) if world.plan else 0
+        if short:
+            world.fault_fired("short-token", instance_name, short)
+            life_s = min(life_s, round(SHORT_TOKEN_S[short]))
+        return world.entry.mint(seat, who, claims, life_s)
 
     config.setdefault("refresh", lambda: {"access_token": mint()})
     made = ClientConfig(
         base_url=f"wss://{MESH_HOST}",
-        host=world.host,
+        host=host,
         owner=seat.owner,
         instance_name=instance_name,
         access_token=config.pop("access_token", None) or mint(),

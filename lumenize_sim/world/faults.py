@@ -19,6 +19,9 @@ from lumenize_sim.errors import UsageError
 from lumenize_sim.kernel.plan import fault_label
 
 __all__ = [
+    "CLOCK_SKEW_S",
+    "CLOGGED_FOR_S",
+    "CLOG_S",
     "FETCH_TIMEOUT_S",
     "FLUSHES",
     "FLUSH_KINDS",
@@ -27,6 +30,7 @@ __all__ = [
     "LATE_ALARM_S",
     "NO_FAULT",
     "PARTITION_S",
+    "SHORT_TOKEN_S",
     "SLOW_FETCH_S",
     "SLOW_FLUSH_S",
     "SLOW_READER_S",
@@ -45,7 +49,11 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "slow-read": (4, "a read of the legacy backend waits long for the disk"),
     "lost-flush": (6, "a flush of the legacy backend loses its connection, and is tried again up to four times"),
     "slow-reader": (3, "whoever an object sends to by socket does not read for a while; if it is reset, that is lost"),
+    "clock-skew": (5, "the clock of a client is wrong: fast or slow"),
+    "clog": (4, "one direction of a socket is slow for half a minute: each frame takes long"),
     "partition": (5, "one direction of a socket is held, then healed"),
+    "cut-off": (5, "both directions of a socket are held, then healed"),
+    "short-token": (4, "a client is given a token that soon expires"),
     "disconnect": (2, "a socket is cut after a delivered prefix; the client reconnects"),
     "half-open": (2, "a socket silently loses everything, and is cut later"),
     "lost-call": (3, "a call fails with a disconnect: 1 before, 2 after the callee ran"),
@@ -69,10 +77,15 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
 }
 #: Seconds by value.
 PARTITION_S: Final = (0.0, 0.5, 3.0, 10.0, 40.0)
+CLOG_S: Final = (0.0, 0.2, 2.0, 15.0)
+CLOCK_SKEW_S: Final = (0.0, 2.0, -2.0, 90.0, -90.0)
+SHORT_TOKEN_S: Final = (0.0, 60.0, 31.0, 1.0)
 SLOW_FLUSH_S: Final = (0.0, 0.05, 1.0, 20.0)
 SLOW_READ_S: Final = (0.0, 0.05, 0.2, 2.0)
 SLOW_READER_S: Final = (0.0, 1.0, 15.0)
 HALF_OPEN_S: Final = 45.0
+#: How long a direction that is clogged stays so.
+CLOGGED_FOR_S: Final = 30.0
 SLOW_FETCH_S: Final = 20.0
 FETCH_TIMEOUT_S: Final = 100.0
 LATE_ALARM_S: Final = (0.0, 0.5, 8.0, 60.0)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lumenize_sim.objects.machine import ObjectMachine
     from lumenize_sim.world.world import World
 
-__all__ = ["ObjectHostOf", "SimHost"]
+__all__ = ["ObjectHostOf", "SimHost", "SkewedHost"]
 
 
 class SimHost:
@@ -103,6 +103,21 @@ class SimHost:
                 namespace,
                 {"level": level, "message": message, "data": {k: logged(v) for k, v in data.items()}},
             )
+
+
+class SkewedHost:
+    """The host of a client whose clock is wrong by ``skew_us``; its timers last as long as anybody's."""
+
+    def __init__(self, host: SimHost, skew_us: int) -> None:
+        self._host = host
+        self._skew_ms = skew_us // 1000
+
+    def now_ms(self) -> int:
+        """Epoch milliseconds on the client's clock."""
+        return self._host.now_ms() + self._skew_ms
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._host, name)
 
 
 class ObjectHostOf:

@@ -11,10 +11,12 @@ from lumenize_sim.errors import UsageError
 from lumenize_sim.kernel.plan import FaultPlan, fault_label
 from lumenize_sim.objects.options import MachineOptions, Runtime
 
-__all__ = ["OPTIONS", "Network", "WorldOptions", "option_kind"]
+__all__ = ["LATENCIES", "OPTIONS", "Network", "WorldOptions", "option_kind"]
 
 #: The target of the choices that decide explored options.
 OPTIONS: Final = "options"
+#: Distributions of latencies in the timed model.
+LATENCIES: Final = ("uniform", "exponential", "heavy-tailed")
 
 
 def option_kind(name: str) -> str:
@@ -27,6 +29,17 @@ def _known_model(_: Any, __: Any, value: str) -> None:
         raise UsageError(f"network model {value!r} is unknown; use 'asynchronous' (order is the choice) or 'timed'")
 
 
+def _known_span(_: Any, __: Any, value: tuple[float, float]) -> None:
+    low, high = value
+    if not 0 <= low <= high:
+        raise UsageError(f"latency_s={value!r}: give the shortest and the longest latency of a hop, in seconds")
+
+
+def _known_distribution(_: Any, __: Any, value: str) -> None:
+    if value not in LATENCIES:
+        raise UsageError(f"latency_is={value!r} is unknown; there is: {', '.join(LATENCIES)}")
+
+
 @attrs.frozen(kw_only=True)
 class Network:
     """How messages travel.
@@ -36,16 +49,24 @@ class Network:
             only when nothing can, or over messages that may plausibly be that slow.
             ``"timed"``: each hop draws a latency, and order follows.
         max_delay_s: the longest that a message may plausibly be under way.
-        latency_s: (shortest, longest) latency of a hop in the timed model, uniform.
+        latency_s: (shortest, longest) latency of a hop in the timed model.
+        latency_is: how it is distributed between them: ``"uniform"``; ``"exponential"``, most of it in the first fifth;
+            ``"heavy-tailed"``, nearly always short, and now and then very long (Pareto with exponent 1.2).
     """
 
     model: str = attrs.field(default="asynchronous", validator=_known_model)
     max_delay_s: float = 2.0
-    latency_s: tuple[float, float] = (0.001, 0.050)
+    latency_s: tuple[float, float] = attrs.field(default=(0.001, 0.050), validator=_known_span)
+    latency_is: str = attrs.field(default="uniform", validator=_known_distribution)
 
     def to_json(self) -> dict[str, Any]:
         """For headers."""
-        return {"model": self.model, "max_delay_s": self.max_delay_s, "latency_s": list(self.latency_s)}
+        return {
+            "model": self.model,
+            "max_delay_s": self.max_delay_s,
+            "latency_s": list(self.latency_s),
+            "latency_is": self.latency_is,
+        }
 
 
 def _known_isolates(_: Any, __: Any, value: str) -> None:

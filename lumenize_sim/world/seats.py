@@ -52,9 +52,11 @@ class FreeSeat(UngatedSeat):
 
     Attributes:
         visitor: in whose browser it is a page.
+        skew_us: how far its clock is fast.
     """
 
     visitor: Asker | None = None
+    skew_us: int = 0
 
     def __init__(self, world: World, name: str, *, everything: bool = False) -> None:
         super().__init__(name, world.kernel.queue, world.blank, enhanced=world.enhanced_errors)

@@ -64,6 +64,14 @@ class NetworkVerbs:
             for end in connection.ways.values():
                 end.latency_us = round(seconds * 1_000_000)
 
+    def clog(self, client: Any, seconds: float) -> None:
+        """The same as `latency`: frames of ``client`` take long until `unclog`."""
+        self.latency(client, seconds)
+
+    def unclog(self, client: Any) -> None:
+        """Frames of ``client`` take no time of their own any more."""
+        self.latency(client, 0)
+
     def stall(self, client: Any) -> None:
         """``client`` does not read: what objects send to it stays with them, and is lost with them (WS-31)."""
         for connection in self._open(client):

@@ -23,7 +23,7 @@ from lumenize_sim.objects.http import Response
 from lumenize_sim.objects.websocket import NO_STATUS_CODE
 from lumenize_sim.world.connection import DOWN, OTHER, UP, Connection, End, Way
 from lumenize_sim.world.descriptions import render
-from lumenize_sim.world.faults import HALF_OPEN_S, PARTITION_S, SLOW_READER_S
+from lumenize_sim.world.faults import CLOG_S, CLOGGED_FOR_S, HALF_OPEN_S, PARTITION_S, SLOW_READER_S
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World
@@ -190,11 +190,22 @@ class Wires:
                 self.stall(connection, way)
                 due_us = now_us + round(SLOW_READER_S[slow] * 1_000_000)
                 self._later(connection, way, "reads", due_us, lambda: self.resume(connection, way))
+        slow = plan.at("clog", target, len(CLOG_S))
+        if slow and not end.latency_us:
+            world.fault_fired("clog", target, slow)
+            end.latency_us = round(CLOG_S[slow] * 1_000_000)
+            self._later(connection, way, "unclog", now_us + round(CLOGGED_FOR_S * 1_000_000), lambda: _unclog(end))
         held = plan.at("partition", target, len(PARTITION_S))
         if held and end.held_until_us <= now_us:
             world.fault_fired("partition", target, held)
-            end.held_until_us = now_us + round(PARTITION_S[held] * 1_000_000)
-            self._later(connection, way, "heal", end.held_until_us, lambda: world.fault_fired("heal", target, 1))
+            self._hold(connection, way, PARTITION_S[held])
+        held = plan.at("cut-off", target, len(PARTITION_S))
+        if held and end.held_until_us <= now_us:
+            world.fault_fired("cut-off", target, held)
+            self._hold(connection, way, PARTITION_S[held])
+            # The other direction is held by its own sender, who hears of it by an event.
+            other, seconds = OTHER[way], PARTITION_S[held]
+            self._later(connection, other, "cut-off", now_us, lambda: self._hold(connection, other, seconds))
         if plan.at("disconnect", target):
             world.fault_fired("disconnect", target, 1)
             end.silent = True
@@ -208,6 +219,13 @@ class Wires:
             return True
         return False
 
+    def _hold(self, connection: Connection, way: str, seconds: float) -> None:
+        """Nothing passes in one direction for so long, if that is not so anyway."""
+        end, target, now_us = connection.ways[way], f"{connection.id}{way}", self._kernel.now_us
+        if end.held_until_us <= now_us:
+            end.held_until_us = now_us + round(seconds * 1_000_000)
+            self._later(connection, way, "heal", end.held_until_us, lambda: self._world.fault_fired("heal", target, 1))
+
     def _later(self, connection: Connection, way: str, what: str, due_us: int, act: Callable[[], None]) -> None:
         """Something that happens to a direction at its sender's end, by itself."""
         event = self.event(connection, OTHER[way], f"{connection.id}{way}/{what}", lambda _, __: act(), local=True)
@@ -216,3 +234,7 @@ class Wires:
 
 def _lost(far: End, label: str) -> None:
     far.lost(label)
+
+
+def _unclog(way: Way) -> None:
+    way.latency_us = 0

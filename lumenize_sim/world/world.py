@@ -137,6 +137,7 @@ class World:
         token_life_s: int = 3600,
         visitor: Visitor | None = None,
         wait: bool = True,
+        clock_skew_s: float = 0.0,
         **config: Any,
     ) -> C:
         """A client of ``client_class``, connected (a checkpoint) unless ``wait`` is False.
@@ -148,6 +149,8 @@ class World:
             token_life_s: until the token expires.
             visitor: who has logged in already: the client is a page in that browser, with its token and its cookies,
                 and refreshes at the login service.
+            clock_skew_s: how far the client's clock is fast (slow, where negative), in what it reads and in what it
+                judges tokens by; the fault ``clock-skew`` plans the same.
             config: further fields of `ClientConfig`, such as ``heartbeat_interval_s``.
         """
         client: C = await connect_client(
@@ -159,6 +162,7 @@ class World:
             token_life_s=token_life_s,
             visitor=visitor,
             wait=wait,
+            clock_skew_s=clock_skew_s,
             config=config,
         )
         return client
@@ -478,7 +482,9 @@ class World:
         """Virtual microseconds as whoever runs now sees them: an object's clock has rules of its own (TM-1, TM-2)."""
         strand = strand_var.get()
         seat = None if strand is None else strand.owner.seat
-        return seat.incarnation.clock.now_us() if type(seat) is ObjectSeat else self.kernel.agenda.now_us
+        if type(seat) is ObjectSeat:
+            return seat.incarnation.clock.now_us()
+        return self.kernel.agenda.now_us + (seat.skew_us if type(seat) is FreeSeat else 0)
 
     def drawn(self, what: str, name: str) -> random.Random:
         """The generator of the actor ``name`` for ``what``, used for nothing else."""

@@ -26,6 +26,8 @@ from lumenize_sim.testing import (
     workloads,
 )
 
+pytest_plugins = ["pytester"]
+
 QUICK = settings(
     deadline=None, database=None, print_blob=False, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -283,7 +285,7 @@ def test_redis_keeps_failures_from_one_machine_to_the_next() -> None:
 @pytest.mark.slow
 def test_hypothesis_seed_and_derandomised_profiles_repeat_a_run(pytester: pytest.Pytester) -> None:
     source = Path(__file__).read_text(encoding="utf-8")
-    pytester.makepyfile(test_workloads=source.partition("# -- what it shrinks to")[0])
+    pytester.makepyfile(test_workloads=source.partition("# -- what it shrinks to")[0].replace("pytest_plugins", "_"))
     pytester.makepyfile(test_it=TEST + "    \n")
     pytester.makeconftest(
         "from hypothesis import settings\n"
