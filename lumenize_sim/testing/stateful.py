@@ -91,7 +91,7 @@ class MeshStateMachine(RuleBasedStateMachine):
 
     Attributes:
         world: the world, as a scenario is given it.
-        at_rest: whether nothing is under way.
+        at_rest: whether nothing is under way, and nothing is held by a partition.
     """
 
     app: ClassVar[Mesh]
@@ -101,7 +101,6 @@ class MeshStateMachine(RuleBasedStateMachine):
     seed: ClassVar[int] = 0
 
     world: World
-    at_rest: bool
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -124,9 +123,14 @@ class MeshStateMachine(RuleBasedStateMachine):
         self._ended = False
         self._held: list[str] = []
         self._clients: dict[str, LumenizeClient] = {}
-        self.at_rest = True
+        self._settled = True
         self._stage = Stage(app, options=self.options, seed=self.seed, name=type(self).__name__)
         self.world = self._stage.world
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way."""
+        return self._settled and not self._held
 
     # -- for rules ----------------------------------------------------------------------------
 
@@ -142,20 +146,20 @@ class MeshStateMachine(RuleBasedStateMachine):
     async def settle(self) -> None:
         """Let everything happen that will, first come, first served."""
         await self.world.settle()
-        self.at_rest = True
+        self._settled = True
 
     @rule(deviations=_DEVIATIONS)
     async def settle_except(self, deviations: list[Deviation]) -> None:
         """Let everything happen that will, with ``deviations`` from first come, first served."""
         await self.world.settle()
-        self.at_rest = True
+        self._settled = True
 
     @rule(seconds=st.runner().flatmap(lambda machine: st.sampled_from(machine.waits_s)))
     async def advance(self, seconds: float) -> None:
         """Let virtual time pass, and what is due happen."""
         await self.world.advance(seconds)
         await self.world.settle()
-        self.at_rest = True
+        self._settled = True
 
     @_may("hibernate")
     @rule(name=_target("hibernate"))
@@ -254,7 +258,7 @@ class MeshStateMachine(RuleBasedStateMachine):
         self.world.quiet()
         self._held.clear()
         await self.world.settle()
-        self.at_rest = True
+        self._settled = True
 
     def _act(self, name: str, step: Callable[[], Any], deviations: list[Deviation] | None = None) -> Any:
         __tracebackhide__ = True
@@ -294,7 +298,7 @@ def _acting(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def act(self: MeshStateMachine, **arguments: Any) -> Any:
         __tracebackhide__ = True
-        self.at_rest = False
+        self._settled = False
         deviations = arguments.get("deviations") if function is _SETTLE_EXCEPT else None
         return self._act(function.__name__, lambda: function(self, **arguments), deviations)
 
