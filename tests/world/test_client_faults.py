@@ -182,7 +182,7 @@ def test_code_of_a_client_reads_its_wrong_clock() -> None:
 
 @pytest.mark.parametrize("value", [1, 2, 3])
 def test_short_token_is_refreshed(value: int) -> None:
-    """Token expiry: the gateway says so at the next frame, which is lost (GW-19), and the client goes on with another."""
+    """Token expiry: the gateway says so at the next frame, which is lost (GW-19); the client goes on with another."""
 
     @scenario(app)
     async def long(world: Any) -> None:
