@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lumenize_sim import RESULT, LumenizeClient, LumenizeDO, LumenizeWorker, Mesh, World, mesh, scenario, simulate
-from lumenize_sim.mesh.services.broadcast import BROADCAST_TIER_BINDING, Target, groups, target_of
+from lumenize_sim.mesh import MeshError
+from lumenize_sim.mesh.services.broadcast import BROADCAST_TIER_BINDING, Target, fanning_out, groups, target_of
 
 
 class Room(LumenizeDO):
@@ -35,10 +36,11 @@ class Room(LumenizeDO):
 
     @mesh
     def wrong(self, what: str) -> None:
-        if what == "remote":
-            self.svc.broadcast([Target("MEMBER", "m")], "hear")
-        elif what == "result":
-            self.svc.broadcast([Target("MEMBER", "m")], self.ctn(Member).hear("x"), on_result="went_wrong")
+        tree: dict[str, Any] = {"direct_threshold": 0} if what.startswith("tree ") else {}
+        if what.endswith("remote"):
+            self.svc.broadcast([Target("MEMBER", "m")], "hear", **tree)
+        elif what.endswith("result"):
+            self.svc.broadcast([Target("MEMBER", "m")], self.ctn(Member).hear("x"), on_result="went_wrong", **tree)
         elif what == "target":
             self.svc.broadcast(["m"], self.ctn(Member).hear("x"))
         else:
@@ -153,19 +155,38 @@ def test_from_the_tree_failures_go_to_the_origin_of_the_chain() -> None:
 @pytest.mark.parametrize(
     "what, says",
     [
-        ("remote", "svc.broadcast: remote must be a continuation (this.ctn<T>().method(...))"),
-        ("result", "svc.broadcast: opts.onResult must be a continuation"),
+        ("remote", "Invalid remoteContinuation: must be created with this.ctn()"),
+        ("result", "Invalid handlerContinuation: must be created with this.ctn()"),
+        ("tree remote", "svc.broadcast: remote must be a continuation (this.ctn<T>().method(...))"),
+        ("tree result", "svc.broadcast: opts.onResult must be a continuation"),
         ("target", "'m' is no target"),
         ("nobody", ""),
     ],
 )
 def test_what_is_no_broadcast_is_refused_and_an_empty_one_is_nothing(what: str, says: str) -> None:
-    """BC-1, BC-3."""
+    """BC-1, BC-2 in the words of `call`, BC-3."""
 
     async def drive(world: World, host: Host) -> None:
         host.be_wrong(what)
         await world.settle()
         assert [says in error for error in host.errors] == [True] * bool(says)
+
+    passes(drive)
+
+
+@pytest.mark.parametrize("branch", [1, 0, -3, 1.5, True, None, "6", []])
+def test_a_tree_that_would_never_end_is_refused_whoever_asks_for_it(branch: Any) -> None:
+    """BC-4: the Worker's method is open to everybody, and one branch is a tree as large as the one before."""
+    with pytest.raises(MeshError, match="a tree needs at least 2"):
+        fanning_out(branch)
+
+    async def drive(world: World, host: Host) -> None:
+        chain: Any = [
+            {"type": "get", "key": "__broadcastTier"},
+            {"type": "apply", "args": [[{"bindingName": "MEMBER", "instanceName": "m"}] * 7, [], branch]},
+        ]
+        with pytest.raises(Exception, match="a tree needs at least 2"):
+            await host.lmz.call_raw("LUMENIZE_BROADCAST_TIER", None, chain)
 
     passes(drive)
 

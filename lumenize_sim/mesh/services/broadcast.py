@@ -19,7 +19,17 @@ from lumenize_sim.mesh.continuation import (
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.services.registry import NadisPlugin
 
-__all__ = ["BROADCAST_TIER_BINDING", "Broadcast", "Target", "forward", "groups", "pass_on", "send_tier", "target_of"]
+__all__ = [
+    "BROADCAST_TIER_BINDING",
+    "Broadcast",
+    "Target",
+    "fanning_out",
+    "forward",
+    "groups",
+    "pass_on",
+    "send_tier",
+    "target_of",
+]
 
 #: The Worker that passes calls on where there are too many for one node.
 BROADCAST_TIER_BINDING: Final = "LUMENIZE_BROADCAST_TIER"
@@ -64,6 +74,18 @@ def groups(targets: Sequence[Any], branch: int) -> list[Sequence[Any]]:
     return [targets[at : at + size] for at in range(0, len(targets), size)]
 
 
+def fanning_out(branch: Any) -> int:
+    """``branch`` itself.
+
+    Raises:
+        MeshError: a tree would have no end: its only branch is as large as itself.  Blame: whoever calls, which
+            may be anybody, since the method of the Worker is open to all.
+    """
+    if type(branch) is not int or branch < 2:
+        raise MeshError(f"svc.broadcast: branch is {branch!r}, and a tree needs at least 2")
+    return branch
+
+
 class Broadcast(NadisPlugin):
     """See the module."""
 
@@ -88,16 +110,10 @@ class Broadcast(NadisPlugin):
                 ``@mesh``; from the tree it is a call to the origin of the call chain, and needs it (BC-9).
 
         Raises:
-            MeshError: no continuation, no target, no such binding.
+            MeshError: no continuation, no target, no such binding; a tree with less than 2 branches.
         """
         if not targets:
             return
-        remote_chain = get_operation_chain(remote)
-        if remote_chain is None:
-            raise MeshError("svc.broadcast: remote must be a continuation (this.ctn<T>().method(...))")
-        result_chain = get_operation_chain(on_result)
-        if result_chain is None and on_result is not None:
-            raise MeshError("svc.broadcast: opts.onResult must be a continuation")
         checked = [target_of(target) for target in targets]
         lmz = self.do_instance.lmz
         if len(checked) <= direct_threshold:
@@ -106,7 +122,13 @@ class Broadcast(NadisPlugin):
                     target.binding_name, target.instance_name, remote, on_result, on_error_only=on_result is not None
                 )
             return
-        send_tier(lmz, checked, remote_chain, branch, result_chain)
+        remote_chain = get_operation_chain(remote)
+        if remote_chain is None:
+            raise MeshError("svc.broadcast: remote must be a continuation (this.ctn<T>().method(...))")
+        result_chain = get_operation_chain(on_result)
+        if result_chain is None and on_result is not None:
+            raise MeshError("svc.broadcast: opts.onResult must be a continuation")
+        send_tier(lmz, checked, remote_chain, fanning_out(branch), result_chain)
 
 
 def send_tier(
@@ -131,6 +153,7 @@ def send_tier(
 def pass_on(worker: Any, targets: Sequence[Any], remote: OperationChain, branch: int, on_result: Any) -> None:
     """One Worker of the tree: call its targets, or split them (BC-4)."""
     checked = [target_of(target) for target in targets]
+    branch = fanning_out(branch)
     results = on_result if isinstance(on_result, list) else None
     if len(checked) > branch:
         for group in groups(checked, branch):
