@@ -14,7 +14,7 @@ import outcome
 from lumenize_sim.objects.namespace import ServiceBinding, Stub
 from lumenize_sim.objects.parcel import SCALARS, Parcel, is_light, pack, pack_outcome
 from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.reach import call_member, not_a_function, not_implemented
+from lumenize_sim.objects.reach import MISSING, call_member, item_of, not_a_function, not_implemented
 from lumenize_sim.objects.rpc_errors import fallen, gone
 from lumenize_sim.objects.rpc_stub import Export, Path, RpcPromise, RpcStub
 
@@ -187,9 +187,8 @@ class Call(ABC):
             if type(value) is RpcStub:
                 self.reach_export(value._export, path[nth:])
                 return
-            if type(value) is dict and name in value:
-                value = value[name]
-            else:
+            value = item_of(value, name)
+            if value is MISSING:
                 self._refuse(not_implemented(name))
                 return
         if type(value) is RpcStub and self.args is not None:

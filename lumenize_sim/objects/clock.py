@@ -8,7 +8,8 @@ runtime the clock is a real one.  Code that runs costs no virtual time, so there
 was one in an earlier turn; at least one for the second, so that code which measures what
 it has just done never measures nothing; and a drawn tenth of one for each further.  What
 never compares two readings is exact.  Such a clock may be ahead of virtual time, which
-catches up with it; it never goes backwards.
+catches up with it; it never goes backwards, and who reads it before and after waiting for
+somebody else never measures less than the wait took.
 """
 
 from __future__ import annotations
@@ -65,6 +66,17 @@ class Clock:
         """`base_us` in epoch milliseconds."""
         now_us = self.base_us()
         return self._epoch_ms + now_us // 1000
+
+    def ahead_us(self) -> int:
+        """By how much this clock is ahead of virtual time."""
+        return max(0, self._now_us - self._incarnation.machine.host.now_us())
+
+    def stay_ahead(self, ahead_us: int) -> None:
+        """The coming turn is the end of a wait that began when the clock was so far ahead.
+
+        Without it, the time that code took before the wait would be missing from the time of the wait.
+        """
+        self._now_us = max(self._now_us, self._incarnation.machine.host.now_us() + ahead_us)
 
     def pin(self, due_us: int) -> None:
         """The present turn is the callback of a timer that was due then."""

@@ -13,7 +13,7 @@ from lumenize_sim.objects.ids import DurableObjectId
 from lumenize_sim.objects.isolate import InstanceGone
 from lumenize_sim.objects.outgoing import fetch
 from lumenize_sim.objects.pending import Pending
-from lumenize_sim.objects.refusal import QuotaExceededError
+from lumenize_sim.objects.refusal import QuotaExceededError, must_be_function
 from lumenize_sim.objects.rpc_errors import reset_error
 from lumenize_sim.objects.storage import Storage, storage_over
 from lumenize_sim.objects.storage.sql_values import string_of
@@ -54,7 +54,12 @@ class DurableObjectState:
 
         If it raises, or takes more than 30 s, the instance is reset and nobody awaiting
         the result ever resumes (IG-20, IG-21).
+
+        Raises:
+            TypeError: ``callback`` is no function, but a coroutine, say; nothing is reset.
+            Error: sections are nested too deeply (IG-27).
         """
+        must_be_function("block_concurrency_while", callback)
         return self._incarnation.sections.block(callback)
 
     def wait_until(self, awaitable: Awaitable[Any]) -> None:
@@ -161,6 +166,7 @@ class DurableObjectState:
 
         Raises:
             QuotaExceededError: 10,000 timers are active (TM-7).
+            TypeError: ``callback`` is no function.
         """
         return self._timer(callback, delay_ms(delay_s), None)
 
@@ -186,6 +192,7 @@ class DurableObjectState:
 
     def _timer(self, callback: Callable[[], Any], after_ms: int, every_ms: int | None) -> TimerHandle:
         self._alive()
+        must_be_function("set_timeout" if every_ms is None else "set_interval", callback)
         incarnation = self._incarnation
         active = len(incarnation.timers)
         if active >= MAX_TIMERS:

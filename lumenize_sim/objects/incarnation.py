@@ -249,15 +249,20 @@ class Incarnation:
         if pending is None:
             pending = Pending(label)
         token = self.work.begin(self.machine.host.now_us())
+        ahead_us = self.clock.ahead_us() if self.machine.options.moving_clock else 0
 
         def arrived(event: str, result: Outcome) -> None:
             if self.owner.dead:
                 return
             self.work.end(token)
             isolate = self.isolate
-            arrival = Arrival(
-                "resume", event, section, lambda _: isolate.resume(pending, result), cause=self.machine.host.cause()
-            )
+
+            def resume(_: Incarnation) -> None:
+                if ahead_us:
+                    self.clock.stay_ahead(ahead_us)
+                isolate.resume(pending, result)
+
+            arrival = Arrival("resume", event, section, resume, cause=self.machine.host.cause())
             arrival.strand = strand.event if strand is not None else None
             self.arrive(arrival)
 

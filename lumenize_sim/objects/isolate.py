@@ -11,7 +11,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol
 
 import outcome
 import trio
@@ -23,6 +24,11 @@ __all__ = ["Effect", "InstanceGone", "Isolate", "PythonIsolate", "is_awaitable"]
 
 #: Something that leaves the object when its output gate lets it.
 Effect = Callable[[], None]
+
+#: Handlers that the platform calls, with arguments that they need not declare.
+_HANDLERS: Final = frozenset(
+    {"alarm", "fetch", "pre_shutdown", "web_socket_close", "web_socket_error", "web_socket_message"}
+)
 
 
 class InstanceGone(BaseException):
@@ -77,6 +83,26 @@ def is_awaitable(value: object) -> bool:
     return hasattr(type(value), "__await__")
 
 
+@lru_cache(maxsize=4096)
+def _declared(cls: type, handler: str) -> int | None:
+    """How many arguments ``handler`` of ``cls`` takes by position, or ``None`` where that is not to be known.
+
+    In JavaScript a function that declares fewer parameters than it is given ignores the rest: ``alarm()`` and
+    ``webSocketClose(ws, code)`` are usual.
+    """
+    found = inspect.getattr_static(cls, handler, None)
+    if not inspect.isfunction(found):
+        return None
+    taken = 0
+    for parameter in inspect.signature(found).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            return None
+        taken += parameter.kind is not inspect.Parameter.KEYWORD_ONLY and (
+            parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        )
+    return max(0, taken - 1)
+
+
 class PythonIsolate:
     """A Python class; synchronous handlers run inline, async ones as Trio tasks of the owner.
 
@@ -126,7 +152,12 @@ class PythonIsolate:
     ) -> None:
         """Begin ``handler``; a task is made only for what must be awaited."""
         try:
-            function = getattr(self.instance, handler) if isinstance(handler, str) else handler
+            if isinstance(handler, str):
+                function = getattr(self.instance, handler)
+                if handler in _HANDLERS:
+                    args = args[: _declared(type(self.instance), handler)]  # type: ignore[arg-type]  # classes can be hashed
+            else:
+                function = handler
             result = context.run(function, *args)
         except (Exception, SystemExit) as error:
             # An app that calls sys.exit() must not end the simulator with exit code 0.

@@ -6,10 +6,19 @@ import inspect
 from functools import lru_cache
 from typing import Any, Final
 
-from lumenize_sim.objects.rpc_stub import Path, RpcPromise, RpcStub
+from lumenize_sim.objects.rpc_stub import Member, Path, RpcPromise, RpcStub
 from lumenize_sim.objects.rpc_target import RpcTarget
 
-__all__ = ["NO_FETCH", "RESERVED", "call_member", "not_a_function", "not_implemented", "refusal_of"]
+__all__ = [
+    "MISSING",
+    "NO_FETCH",
+    "RESERVED",
+    "call_member",
+    "item_of",
+    "not_a_function",
+    "not_implemented",
+    "refusal_of",
+]
 
 #: Names that the platform itself calls; refused over RPC (RPC-14).  In the original's spelling too.
 RESERVED: Final = frozenset(
@@ -33,7 +42,8 @@ NO_FETCH: Final = "Handler does not export a fetch() function."
 _OWN: Final = "_execute_operation"
 #: The names of a target that its stub keeps for itself.
 _OF_STUBS: Final = frozenset({"constructor", "dispose", "dup"})
-_MISSING: Final = object()
+#: No item (`item_of`).
+MISSING: Final = object()
 
 
 def not_implemented(name: str) -> str:
@@ -57,7 +67,7 @@ def refusal_of(cls: type, method: str) -> str | None:
     Only functions in the class body (or a base's) count: neither what an instance keeps on itself,
     nor static and class methods, which a prototype does not have, nor names with an underscore.
     """
-    found: Any = inspect.getattr_static(cls, method, _MISSING)
+    found: Any = inspect.getattr_static(cls, method, MISSING)
     if method == "fetch":
         return None if callable(found) else NO_FETCH
     if method in RESERVED:
@@ -70,7 +80,7 @@ def refusal_of(cls: type, method: str) -> str | None:
 
 
 def _hidden(name: str, found: Any) -> bool:
-    return name.startswith("_") or found is _MISSING or isinstance(found, (type, staticmethod, classmethod))
+    return name.startswith("_") or found is MISSING or isinstance(found, (type, staticmethod, classmethod))
 
 
 def call_member(target: Any, path: Path, args: tuple[Any, ...] | None) -> Any:
@@ -85,9 +95,7 @@ def call_member(target: Any, path: Path, args: tuple[Any, ...] | None) -> Any:
     value = target
     for nth, name in enumerate(path):
         if type(value) is RpcStub or type(value) is RpcPromise:
-            member = getattr(value, name)
-            for further in path[nth + 1 :]:
-                member = getattr(member, further)
+            member = Member(value, path[nth:])  # not getattr: the names come from elsewhere
             return member if args is None else member(*args)
         value = _member(value, name, outermost=nth == 0)
     if args is None:
@@ -97,14 +105,23 @@ def call_member(target: Any, path: Path, args: tuple[Any, ...] | None) -> Any:
     return value(*args)
 
 
-def _member(value: Any, name: str, *, outermost: bool) -> Any:
+def item_of(value: Any, name: str) -> Any:
+    """What a plain container has under ``name``, for a list a number, or `MISSING`."""
     if type(value) is dict:
-        if name in value:
-            return value[name]
-    elif outermost or isinstance(value, RpcTarget):
+        return value.get(name, MISSING)
+    if type(value) in (list, tuple) and name.isdecimal() and int(name) < len(value):
+        return value[int(name)]
+    return MISSING
+
+
+def _member(value: Any, name: str, *, outermost: bool) -> Any:
+    item = item_of(value, name)
+    if item is not MISSING:
+        return item
+    if outermost or isinstance(value, RpcTarget):
         cls = type(value)
         if name in (_OF_STUBS if isinstance(value, RpcTarget) else RESERVED):
             raise TypeError(_reserved(name))
-        if not _hidden(name, inspect.getattr_static(cls, name, _MISSING)):
+        if not _hidden(name, inspect.getattr_static(cls, name, MISSING)):
             return getattr(value, name)
     raise TypeError(not_implemented(name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from lumenize_sim.errors import AppError
 
-__all__ = ["Error", "InvalidAccessError", "QuotaExceededError"]
+__all__ = ["Error", "InvalidAccessError", "QuotaExceededError", "must_be_function"]
 
 
 class Error(AppError):
@@ -22,3 +22,14 @@ class InvalidAccessError(AppError):
 
 class QuotaExceededError(AppError):
     """A ``DOMException`` of that name: more is asked for than one object may have."""
+
+
+def must_be_function(operation: str, value: object) -> None:
+    """Refuse what cannot be called before anything has begun.
+
+    Raises:
+        TypeError: ``value`` is something else, such as a coroutine.
+    """
+    if not callable(value):
+        kind = type(value).__name__  # and not its repr, which may have an address in it
+        raise TypeError(f"{operation}() takes a function, not {kind}: pass the function itself, without calling it")

@@ -17,7 +17,7 @@ from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.strand import strand_var
 
-__all__ = ["DISPOSED", "Export", "Member", "Path", "RpcPromise", "RpcStub"]
+__all__ = ["DISPOSED", "Export", "Member", "Path", "RpcPromise", "RpcStub", "item_name"]
 
 #: Names of members, from the outside in.
 Path = tuple[str, ...]
@@ -160,6 +160,19 @@ class RpcStub:
         return f"<RpcStub of {type(self._export.target).__name__} at {self._export.seat.name}>"
 
 
+def item_name(key: object) -> str:
+    """How a path names an item of a dict or a list.
+
+    Raises:
+        TypeError: ``key`` is neither text nor a number from 0 on.
+    """
+    if isinstance(key, str):
+        return key
+    if type(key) is int and key >= 0:
+        return str(key)
+    raise TypeError(f"{key!r} names no item of a result that is elsewhere; use text, or a number from 0 on")
+
+
 class Member:
     """A member of a stub, or of a result that need not be there yet: call it, or await it as a property (RPC-13).
 
@@ -168,6 +181,9 @@ class Member:
     """
 
     __slots__ = ("_path", "_root")
+    #: Items are fetched by name; without this, Python would try 0, 1, 2 … for ever.
+    __iter__ = None
+    __contains__ = None
 
     def __init__(self, root: Any, path: Path) -> None:
         self._root = root
@@ -177,6 +193,10 @@ class Member:
         if name.startswith("_"):
             raise AttributeError(name)
         return Member(self._root, (*self._path, name))
+
+    def __getitem__(self, key: str | int) -> Member:
+        """The same for an item of a dict or, by number, of a list."""
+        return Member(self._root, (*self._path, item_name(key)))
 
     def __call__(self, *args: Any) -> RpcPromise:
         """Call the member as a method."""
@@ -201,6 +221,8 @@ class RpcPromise(Pending[Any]):
     """
 
     __slots__ = ("_call",)
+    __iter__ = None  # as in `Member`
+    __contains__ = None
 
     def __init__(self, label: str = "") -> None:
         super().__init__(label)
@@ -210,6 +232,10 @@ class RpcPromise(Pending[Any]):
         if name.startswith("_"):
             raise AttributeError(name)
         return Member(self, (name,))
+
+    def __getitem__(self, key: str | int) -> Member:
+        """An item of the result, which is a dict or, by number, a list."""
+        return Member(self, (item_name(key),))
 
     def __call__(self, *args: Any) -> RpcPromise:
         """Call the result, which is a function."""

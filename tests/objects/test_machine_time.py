@@ -404,6 +404,16 @@ class Ticking(DurableObject):
         self.ctx.clear_timeout(None)
         return self.many(1)
 
+    async def waits(self, times: int, seconds: float) -> list[int]:
+        """How long each of several waits for another object took, by this clock, which is read twice before it."""
+        found = []
+        for _ in range(times):
+            self.ctx.now()
+            began = self.ctx.now()
+            await self.env.SLOW.get_by_name("w").wait(seconds)
+            found.append(self.ctx.now() - began)
+        return found
+
     async def readings(self) -> list[int]:
         found = [self.ctx.now(), self.ctx.now()]
         await trio.lowlevel.checkpoint()
@@ -513,6 +523,16 @@ def test_the_clock_of_the_open_source_runtime_moves_in_a_turn(passes: Any) -> No
     assert (True, False, False, True, True) in seen["workerd"], "the outcome recorded most often"
     assert (True, True, False, True, True) in seen["workerd"], "the other recorded one"
     assert {steps[0] for steps in seen["workerd"]} == {True}
+
+
+def test_a_moving_clock_never_measures_less_than_a_wait_took(passes: Any) -> None:
+    """TM-1, TM-2: however often it was read before; a real clock shows at least the time that somebody slept."""
+
+    async def drive(world: World) -> None:
+        for nth in range(20):
+            assert min(await world.env.T.get_by_name(f"t{nth}").waits(5, 0.010)) >= 10
+
+    passes(drive, options=WorldOptions(runtime="workerd"), trace=False, T=Ticking, SLOW=Slow)
 
 
 def test_a_loop_that_waits_for_the_clock_ends_where_it_moves(passes: Any) -> None:

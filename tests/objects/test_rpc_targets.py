@@ -59,6 +59,9 @@ class Tally(RpcTarget):
 class Desk(DurableObject):
     """Gives things away, and takes some."""
 
+    def box(self) -> dict[str, Any]:
+        return {"tallies": [Tally(10), Tally(20)], "plain": {"a": 1}}
+
     built = 0
     said: list[str] = []
 
@@ -293,6 +296,34 @@ def test_a_result_can_be_called_before_it_is_there(passes: Any, roams: Any) -> N
 
     run(passes, drive)
     roams(drive, DESK=Desk, CLERK=Clerk, schedules=12)
+
+
+def test_items_of_a_result_can_be_reached_before_it_is_there(passes: Any, roams: Any) -> None:
+    """RPC-17: by key or number, at once and once it has arrived; and none by trying one number after another."""
+
+    async def drive(world: World) -> None:
+        box = world.env.DESK.get_by_name("d").box()
+        assert await box["tallies"][1].add(5) == 25
+        assert await box.tallies[0].label == "tally at 10"
+        assert await box["plain"]["a"] == 1
+        await box
+        assert await box["tallies"][1].add(5) == 30
+        assert str(await error_of(box["tallies"][2].add(5))) == 'The RPC receiver does not implement the method "2".'
+        assert str(await error_of(box["none"].read())) == 'The RPC receiver does not implement the method "none".'
+        hidden = await error_of(box["tallies"][0]["_log"].read())
+        assert str(hidden) == 'The RPC receiver does not implement the method "_log".'
+        stolen = await error_of(box["tallies"][0]["_export"].read())
+        assert str(stolen) == 'The RPC receiver does not implement the method "_export".'
+        for wrong in (-1, 1.5, None, slice(2)):
+            with pytest.raises(TypeError, match="names no item"):
+                box[wrong]
+        with pytest.raises(TypeError, match="not iterable"):
+            list(box)
+        with pytest.raises(TypeError, match="not iterable"):
+            list(box["tallies"])
+
+    passes(drive, DESK=Desk)
+    roams(drive, schedules=20, DESK=Desk)
 
 
 def test_a_failed_call_fails_those_on_its_result(passes: Any) -> None:

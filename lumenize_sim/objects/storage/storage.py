@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from lumenize_sim.objects.pending import Pending
+from lumenize_sim.objects.refusal import must_be_function
 from lumenize_sim.objects.storage.async_kv import AsyncKV, settle
 from lumenize_sim.objects.storage.errors import NO_RECOVERY, StorageError
 from lumenize_sim.objects.storage.history import History
@@ -77,6 +78,7 @@ class Storage(StorageOperations):
         """
         try:
             self._store.check()
+            must_be_function("transaction", fn)
         except Exception as error:
             return Pending.failed(error)
         return self._store.hooks.transaction(fn)
