@@ -242,6 +242,50 @@ def test_a_rolled_back_transaction_with_only_an_alarm_is_no_commit(storage: Stor
     assert storage._store.commit() is None
 
 
+def test_a_rolled_back_transaction_is_no_commit_and_leaves_held_ones_alone(storage: Storage) -> None:
+    """OG-25, OG-20: there is nothing to flush, so nothing that can fail; whatever is held and flushed around it."""
+    store = storage._store
+    durable = store.durable
+
+    def roll_back(key: str) -> None:
+        txn = storage.begin_transaction()
+        txn.put(key, "gone")
+        storage.sql.exec("CREATE TABLE gone (x)")
+        if key == "flushed meanwhile":
+            store.flushed(2)
+        txn.abandon()
+        assert (store.commit(), store.dirty) == (None, False)
+
+    roll_back("the very first write")
+    for n in (1, 2):
+        storage.kv.put(f"k{n}", n)
+        assert store.commit() == n
+        roll_back(f"after {n}")
+    roll_back("flushed meanwhile")
+    assert store.release()
+    storage.kv.put("k3", 3)
+    assert store.commit() == 3
+    roll_back("after 3")
+    assert got(storage.list()) == {"k1": 1, "k2": 2, "k3": 3}
+    store.crash(0)
+    assert got(reopened(durable).list()) == {"k1": 1, "k2": 2}
+
+
+def test_with_a_file_a_rolled_back_transaction_is_no_commit(filed: Durable) -> None:
+    """OG-25."""
+    storage = reopened(filed)
+    storage.kv.put("a", 1)
+    storage._store.commit()
+    txn = storage.begin_transaction()
+    txn.put("a", 2)
+    txn.abandon()
+    assert storage._store.commit() is None
+    storage.kv.put("b", 1)
+    assert storage._store.commit() == 2
+    storage._store.crash()
+    assert got(reopened(filed).list()) == {"a": 1, "b": 1}
+
+
 def test_a_rolled_back_inner_transaction_does_not_confirm(storage: Storage) -> None:
     """OG-25: rolled back children do not count, committed ones do."""
     for ending, confirmed in (("abandon", False), ("finish", True)):

@@ -72,6 +72,12 @@ class FiledCommits:
         self._database.used()
         return durable.number
 
+    def forgo(self) -> None:
+        """The turn has rolled back all that it wrote: there is nothing to commit."""
+        if self.began:
+            self._database.connect().execute("ROLLBACK")
+            self.began = False
+
     def flushed(self, number: int) -> None:
         """They are already."""
 

@@ -90,6 +90,21 @@ class HeldCommits:
             self._database.used()
         return number
 
+    def forgo(self) -> None:
+        """The turn has rolled back all that it wrote: there is nothing to commit."""
+        if not self.began:
+            return
+        connection = self._database.connection
+        assert connection is not None
+        self.began = False
+        if self._held:
+            self._held.pop()
+            connection.execute(f"RELEASE _cf_held_{len(self._held)}")
+            self._settle(connection)  # where flushes that came meanwhile had to wait for it
+        else:
+            connection.execute("ROLLBACK")
+            self._open = False
+
     def flushed(self, number: int) -> None:
         """Commits up to ``number`` are durable from now on (OG-20)."""
         durable = self._durable

@@ -322,7 +322,9 @@ class Store(ObjectStore):
         if frame.opened and connection is not None:
             connection.plans.clear()
             self.table.forget()  # its creation may have been undone
-        if not self._frames and frame.explicit and not frame.opened and not self._commits.began and not self.confirmed:
+        if not self._frames and frame.explicit and not self.confirmed and self.broken is None:
+            # Nothing was written before it, or it could not have begun (IG-13): so there is nothing to commit.
+            self._commits.forgo()
             self.dirty = False
         self.armed = frame.armed
         if self.alarm_ms != frame.alarm_ms:
