@@ -21,11 +21,9 @@ from lumenize_sim.objects.rpc_stub import Path
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.objects.worker import WorkerContext
 
-__all__ = ["GRACE_US", "Invocation", "InvocationSeat"]
+__all__ = ["Invocation", "InvocationSeat"]
 
 _DEFAULTS: Final = MachineOptions()
-#: What was given to `wait_until` may go on for so long after the response (RPC-22).
-GRACE_US: Final = 30_000_000
 
 
 class InvocationSeat(Protocol):
@@ -159,8 +157,9 @@ class Invocation:
         self._answered = True
         self._kept -= 1
         seat.lonely = self._maybe_finish
-        if self._kept:
-            self._limit = seat.set_limit(GRACE_US, self._overdue)
+        limit_s = self._options.wait_until_limit_s
+        if self._kept and limit_s is not None:
+            self._limit = seat.set_limit(round(limit_s * 1_000_000), self._overdue)
         self._maybe_finish()
 
     def _wait(self, awaitable: Any) -> None:

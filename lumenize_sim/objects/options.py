@@ -111,6 +111,11 @@ def _positive(_: Any, attribute: Any, value: Any) -> None:
         raise UsageError(f"{attribute.name} is {value!r}; use a number from 1 on, or None for no limit")
 
 
+def _duration(_: Any, attribute: Any, value: Any) -> None:
+    if value is not None and not (type(value) in (int, float) and 0 <= value < 1e9):
+        raise UsageError(f"{attribute.name} is {value!r}; use seconds from 0 on, or None for no limit")
+
+
 def _range(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value  # as a tape has it
 
@@ -181,6 +186,8 @@ class MachineOptions:
         floating_calls: whether a Worker's calls of its last turn still leave, where nothing waits for them (RPC-24):
             ``"sent"``, ``"lost"``, or ``"by_fetch"``, that is sent where it was entered by ``fetch``, which is what was
             recorded in workerd.  Production may do either: the default is ``"sent"``.  May be explored.
+        wait_until_limit_s: for how long after its response a Worker's `wait_until` keeps it going (RPC-22).  30 s in
+            production, ``None`` (no limit) in workerd (section 11).
         disconnects_break_stubs: a stub whose call failed with a disconnect or an overload stays broken, as after a
             reset; documentation says that many exceptions do it, and not which (RPC-8, open point 4).  Not so in
             workerd.  May be explored.
@@ -228,6 +235,7 @@ class MachineOptions:
     floating_calls: FloatingCalls | Explored = attrs.field(
         default=per_runtime("sent", "by_fetch"), metadata=open_to("lost"), validator=_floating
     )
+    wait_until_limit_s: float | None = attrs.field(default=per_runtime(30.0, None), validator=_duration)
     disconnects_break_stubs: bool | Explored = attrs.field(default=False, metadata=open_to(True))
     error_object_ids: bool = False
     automatic_retries: bool = False

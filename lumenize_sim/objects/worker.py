@@ -33,6 +33,8 @@ class WorkerContext:
     def wait_until(self, awaitable: Awaitable[Any]) -> None:
         """Keep the invocation alive until ``awaitable`` has ended, at most 30 s after the response (RPC-22).
 
+        In ``runtime="workerd"`` for as long as it takes (`MachineOptions.wait_until_limit_s`).
+
         While it is pending other floating work goes on too (RPC-24).
         """
         self._wait(awaitable)

@@ -191,6 +191,33 @@ async def lt_70(world: World) -> Any:
     return dict(world.object("D", "o").storage.list())
 
 
+class Lingering(WorkerEntrypoint):
+    async def linger(self) -> str:
+        async def later() -> None:
+            for nth in (1, 2, 3):
+                await trio.sleep(14)
+                log(nth)
+
+        self.ctx.wait_until(later())
+        return "gone"
+
+
+@test(
+    "LT-70 waitUntil",
+    "RPC-22",
+    bindings={"W": Lingering},
+    allowed={PRODUCTION: [["gone", [1, 2]]], WORKERD: [["gone", [1, 2, 3]]]},
+    never={"it ended with the response": lambda o: not o[1]},
+    options=EXACT,
+    exhaustive=True,
+    title="waitUntil of a Worker: 30 s after the response in production, without limit in workerd (section 11)",
+)
+async def lt_70_wait_until(world: World) -> Any:
+    answer = await world.env.W.linger()
+    await world.advance(60)
+    return [answer, logged()]
+
+
 @test(
     "LT-70 object",
     "RPC-22",

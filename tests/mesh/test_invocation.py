@@ -9,7 +9,7 @@ from typing import Any
 import outcome
 import pytest
 
-from lumenize_sim.mesh.invocation import GRACE_US, Invocation
+from lumenize_sim.mesh.invocation import Invocation
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.strand import Owner, Strand
 
@@ -93,7 +93,7 @@ def test_the_last_thing_waited_for_ends_it_and_calls_the_limit_off() -> None:
     """A failure is heard by the host, and does not end the others (RPC-22)."""
     seat, replies = invoked(Clerk, "work", 2)
     assert replies == [outcome.Value("done")]
-    assert seat.heard == ["ended", GRACE_US]
+    assert seat.heard == ["ended", 30_000_000]
     WAITS[0].settle(outcome.Error(ValueError("late")))
     assert seat.heard[2:] == ["late"]
     WAITS[1].settle(outcome.Value(None))
