@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from lumenize_sim.clone import error_message, error_name
-from lumenize_sim.objects.hibernation import WebSocketRequestResponsePair
+from lumenize_sim.objects.hibernation import HibernationRegistry, WebSocketRequestResponsePair
 from lumenize_sim.objects.host import Host, TimerHandle
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.ids import DurableObjectId
@@ -38,6 +38,7 @@ class DurableObjectState:
         storage: its storage.
         host: the surroundings; for libraries such as the mesh.
         owner: this incarnation, for the same.
+        sockets: its hibernatable web sockets; for the machine.
     """
 
     def __init__(self, machine: ObjectMachine, incarnation: Incarnation) -> None:
@@ -48,6 +49,8 @@ class DurableObjectState:
         self.storage: Storage = storage_over(incarnation.store, machine.cls, machine.options, incarnation.clock.base_ms)
         self.host: Host = machine.host.host
         self.owner: Owner = incarnation.owner
+        # Not the machine's of the moment: an instance that was replaced has no part in those of the next one.
+        self.sockets: HibernationRegistry = machine.sockets
 
     def block_concurrency_while(self, callback: Callable[[], Awaitable[T] | T]) -> Pending[T]:
         """Run ``callback`` in a later turn while nothing else is delivered (IG-19).
@@ -98,28 +101,28 @@ class DurableObjectState:
     def accept_web_socket(self, ws: WebSocket, tags: Sequence[str] = ()) -> None:
         """Make ``ws`` hibernatable: its events go to the handlers of the class (WS-1 to WS-3)."""
         self._alive()
-        self._machine.sockets.accept_web_socket(ws, tags)
+        self.sockets.accept_web_socket(ws, tags)
 
     def get_web_sockets(self, tag: str | None = None) -> list[WebSocket]:
         """All attached sockets, or those with ``tag`` (WS-4)."""
         self._alive()
-        return self._machine.sockets.get_web_sockets(tag)
+        return self.sockets.get_web_sockets(tag)
 
     def get_tags(self, ws: WebSocket) -> list[str]:
         """The tags of a hibernatable socket (WS-6)."""
-        return self._machine.sockets.get_tags(ws)
+        return self.sockets.get_tags(ws)
 
     def set_web_socket_auto_response(self, pair: WebSocketRequestResponsePair | None = None) -> None:
         """Let the platform answer one message by itself, without waking the object (WS-20)."""
-        self._machine.sockets.set_web_socket_auto_response(pair)
+        self.sockets.set_web_socket_auto_response(pair)
 
     def get_web_socket_auto_response(self) -> WebSocketRequestResponsePair | None:
         """The pair that is set."""
-        return self._machine.sockets.get_web_socket_auto_response()
+        return self.sockets.get_web_socket_auto_response()
 
     def get_web_socket_auto_response_timestamp(self, ws: WebSocket) -> int | None:
         """Epoch milliseconds of the last auto-response on ``ws`` (WS-21)."""
-        return self._machine.sockets.get_web_socket_auto_response_timestamp(ws)
+        return self.sockets.get_web_socket_auto_response_timestamp(ws)
 
     def set_hibernatable_web_socket_event_timeout(self, timeout_ms: int | None = None) -> None:
         """Limit the handlers of hibernatable sockets to ``timeout_ms``; 0 or ``None`` for no limit (WS-17).
@@ -129,11 +132,11 @@ class DurableObjectState:
         Raises:
             RangeError: negative, or more than seven days.
         """
-        self._machine.sockets.set_event_timeout(timeout_ms)
+        self.sockets.set_event_timeout(timeout_ms)
 
     def get_hibernatable_web_socket_event_timeout(self) -> int | None:
         """That limit, in milliseconds, or ``None``."""
-        return self._machine.sockets.event_timeout_ms
+        return self.sockets.event_timeout_ms
 
     def web_socket(self, url: str, protocols: Sequence[str] = ()) -> WebSocket:
         """Open a web socket to ``url``, when the output gate lets it (3.1).
@@ -205,7 +208,7 @@ class DurableObjectState:
 
     def socket(self, record: SocketRecord) -> WebSocket:
         """The object that stands for ``record`` in this incarnation.  For the machine."""
-        return self._machine.sockets.wrapper(record)
+        return self.sockets.wrapper(record)
 
     def _alive(self) -> None:
         if self._incarnation.dead:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lumenize_sim.objects.arrival import Arrival
 from lumenize_sim.objects.gate import Gate
 from lumenize_sim.objects.handshake import Handshake
+from lumenize_sim.objects.hibernation import HibernationRegistry
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import DurableObjectError
@@ -172,6 +173,8 @@ class Frames:
     def _message(self, label: str, record: SocketRecord, data: str | bytes, cause: int) -> bool:
         machine = self._machine
         if record.acceptance is Acceptance.HIBERNATABLE:
+            if record not in machine.sockets:
+                return False
             answer = machine.sockets.answer(record, data, machine.host.host.now_ms())
             if answer is not None:
                 self.by_itself(record, "message", answer)
@@ -204,7 +207,13 @@ class Frames:
         if record.state is SocketState.RELEASED:
             return False
         accepted = self._accepted.get(record)
-        if accepted is None and record.acceptance is not Acceptance.HIBERNATABLE:
+        if accepted is None and record not in self._machine.sockets:
+            return False  # or it is that of an instance that was replaced, and is lost with it
+        if accepted is not None and accepted.incarnation.stale and kind not in ("open", "refused"):
+            # What it had begun may go on, but no new event starts in an instance that was replaced (LC-10).
+            record.apply("release")
+            self.forget(record)
+            self._cut([record])
             return False
         self._inboxes.setdefault(record, deque())
 
@@ -328,11 +337,11 @@ class Frames:
         if accepted is not None:
             accepted.forget()
 
-    def instance_ended(self, *, keeps_sockets: bool) -> None:
+    def instance_ended(self, incarnation: Incarnation | None, *, keeps_sockets: bool) -> None:
         """The current instance is gone.  Hibernatable sockets outlive it or not; others never do (WS-32, WS-33)."""
         # A hibernatable socket that has heard the peer's close is the instance's own: nobody would wake for it.
         half_open = self._handshake.half_open
-        cut = [*half_open, *(record for record in self._accepted if record not in half_open)]
+        cut = [*half_open, *(record for record in self._accepted_by(incarnation) if record not in half_open)]
         for record in cut:
             record.apply("release")
             self.forget(record)
@@ -342,6 +351,26 @@ class Frames:
             self._machine.sockets.hibernate()
         else:
             cut += self._machine.sockets.disconnect()
+            if incarnation is not None and incarnation.stale:
+                self._machine.sockets = self.registry()
+        self._cut(cut)
+
+    def registry(self) -> HibernationRegistry:
+        """A place for the hibernatable sockets of the object, over all instances that follow each other idle."""
+        return HibernationRegistry(self, newest_first=self._machine.options.web_sockets_newest_first is not False)
+
+    def stale_ended(self, incarnation: Incarnation) -> None:
+        """An instance that was replaced is gone, and what it has accepted since then with it (LC-11, LC-27, WS-33)."""
+        cut = self._accepted_by(incarnation)
+        for record in cut:
+            record.apply("release")
+            self.forget(record)
+        self._cut(cut + incarnation.state.sockets.disconnect())
+
+    def _accepted_by(self, incarnation: Incarnation | None) -> list[SocketRecord]:
+        return [record for record, accepted in self._accepted.items() if accepted.incarnation is incarnation]
+
+    def _cut(self, cut: list[SocketRecord]) -> None:
         host, code = self._machine.host, self._machine.options.web_socket_lost_code
         for record in cut:
             self._inboxes.pop(record, None)

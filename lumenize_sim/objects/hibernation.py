@@ -75,6 +75,9 @@ class HibernationRegistry:
     def __len__(self) -> int:
         return len(self._records)
 
+    def __contains__(self, record: SocketRecord) -> bool:
+        return self._records.get(record.id) is record
+
     def accept_web_socket(self, ws: WebSocket, tags: Sequence[str] = ()) -> SocketRecord:
         """Make ``ws`` hibernatable.
 

@@ -28,7 +28,6 @@ from lumenize_sim.objects.billing import Meter
 from lumenize_sim.objects.birth import construct
 from lumenize_sim.objects.ending import ENDINGS, Ending
 from lumenize_sim.objects.frames import Frames
-from lumenize_sim.objects.hibernation import HibernationRegistry
 from lumenize_sim.objects.host import ObjectHost
 from lumenize_sim.objects.http import answered
 from lumenize_sim.objects.ids import DurableObjectId
@@ -127,7 +126,7 @@ class ObjectMachine:
         self.durable = durable or Durable()
         self.pool = pool
         self.frames = Frames(self)
-        self.sockets = HibernationRegistry(self.frames, newest_first=self.options.web_sockets_newest_first is not False)
+        self.sockets = self.frames.registry()
         self.calls_made: dict[str, int] = {}
         self.incarnation: Incarnation | None = None
         self.succession = Succession(self)

@@ -103,7 +103,7 @@ class Succession:
                 self.drop(incarnation, ending, error, passage.kept)
         if recovering:
             machine.alarms.recovered()
-        machine.frames.instance_ended(keeps_sockets=passage.kept.sockets)
+        machine.frames.instance_ended(incarnation, keeps_sockets=passage.kept.sockets)
         shutdown, self.shutdown = self.shutdown, None
         if shutdown is not None:
             shutdown.over()
@@ -143,6 +143,8 @@ class Succession:
                 survives = machine.options.flush_survives_reset and not ending.loses_flush
                 incarnation.store.crash(keep=incarnation.store.unflushed if survives else 0)
                 machine.alarms.lost(ending.kind)
+        else:
+            machine.frames.stale_ended(incarnation)
         replies = list(incarnation.inflight.values())
         incarnation.inflight.clear()
         for arrival in queued:

@@ -194,7 +194,7 @@ def test_a_new_list_invalidates_the_one_before() -> None:
         "Only one kv.list() iterator can exist at a time."
     )
     assert list(second) == [("a", 1), ("b", 2)]
-    assert storage._store.database.pins == 0
+    assert storage._store.database.reading == {}
 
 
 def test_list_is_lazy_and_goes_on_after_writes_and_commits() -> None:

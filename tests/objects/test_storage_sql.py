@@ -37,7 +37,7 @@ def test_cursor_gives_rows_in_every_form(storage: Storage) -> None:
     assert cursor.to_array() == [{"id": 4, "v": "d"}]
     assert cursor.next() is None
     assert (cursor.rows_read, cursor.rows_written) == (4, 0)
-    assert storage._store.database.pins == 0
+    assert storage._store.database.reading == {}
 
 
 def test_raw_rows_are_an_iterator_with_the_same_helpers(storage: Storage) -> None:
@@ -543,7 +543,7 @@ def test_a_prepared_statement_closes_the_cursor_before(storage: Storage) -> None
     with pytest.raises(StorageError, match=r"^SQL cursor was closed because the same statement was executed again\."):
         next(one)
     del first, second
-    assert storage._store.database.pins == 0
+    assert storage._store.database.reading == {}
 
 
 def test_a_full_database_breaks_the_store_and_keeps_earlier_commits() -> None:

@@ -456,6 +456,40 @@ def test_delete_all_rolls_back_to_a_held_commit_or_to_nothing(storage: Storage) 
     got(reopened(Durable()).delete_all())
 
 
+def test_delete_all_cancels_what_is_being_read(storage: Storage) -> None:
+    """ST-26, ST-13, ST-16: tables that are read can be dropped, and whoever reads on hears why there is no more."""
+    storage.put({"a": 1, "b": 2})
+    storage.sql.exec("CREATE TABLE t(x)")
+    storage.sql.exec("INSERT INTO t VALUES (1), (2)")
+    entries = storage.kv.list()
+    assert next(entries) == ("a", 1)
+    begun, untouched = storage.sql.exec("SELECT x FROM t"), storage.sql.exec("SELECT x FROM t")
+    assert begun.next() == {"x": 1}
+    ended = storage.sql.exec("SELECT x FROM t")
+    assert len(ended.to_array()) == 2
+    got(storage.delete_all())
+    for read_on in (lambda: next(entries), begun.next, untouched.to_array):
+        with pytest.raises(StorageError, match="canceled because the database was deleted"):
+            read_on()
+    assert ended.next() is None
+    assert storage._store.database.reading == {}
+    storage.sql.exec("CREATE TABLE t(y)")
+    assert (dict(storage.kv.list()), storage.sql.exec("SELECT * FROM t").to_array()) == ({}, [])
+
+
+def test_a_rolled_back_transaction_leaves_cursors_from_before_it_alone(storage: Storage) -> None:
+    """ST-19, OG-28."""
+    storage.put({"a": 1, "b": 2})
+    storage._store.commit()
+    storage._store.flushed(1)
+    entries = storage.kv.list()
+    assert next(entries) == ("a", 1)
+    txn = storage.begin_transaction()
+    txn.put("c", 3)
+    txn.abandon()
+    assert list(entries) == [("b", 2)]
+
+
 def test_delete_all_can_leave_the_alarm() -> None:
     """ST-27: the behaviour before the compatibility flag."""
     storage = reopened(Durable(), delete_all_deletes_alarm=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
@@ -56,11 +56,12 @@ class Database:
     Attributes:
         connection: the open one, if there is one.
         table: the hidden table of entries in it.
-        pins: cursors being read, which need the connection.
+        reading: SQLite's cursors that are not at their end, which need the connection.
     """
 
     __slots__ = (
-        "_durable", "_generator", "_last_rowid", "_limits", "_now_ms", "_owner", "_pool", "connection", "pins", "table",
+        "_durable", "_generator", "_last_rowid", "_limits", "_now_ms", "_owner", "_pool", "connection", "reading",
+        "table",
     )  # fmt: skip
 
     def __init__(
@@ -82,7 +83,14 @@ class Database:
         self._last_rowid = 0
         self.connection: Connection | None = None
         self.table = HiddenTable()
-        self.pins = 0
+        self.reading: dict[Any, None] = {}
+
+    def cancel_reads(self) -> None:
+        """Whoever still reads gets nothing any more: tables that are read cannot be dropped."""
+        for cursor in self.reading:
+            if isinstance(cursor, apsw.Cursor):
+                cursor.close(True)
+        self.reading.clear()
 
     def now_ms(self) -> int:
         """The clock of the object, 0 where there is none."""

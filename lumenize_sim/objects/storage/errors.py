@@ -8,9 +8,11 @@ import apsw
 
 from lumenize_sim.errors import AppError
 
-__all__ = ["INACCESSIBLE", "NO_RECOVERY", "StorageError", "StorageResetError", "sql_error"]
+__all__ = ["CANCELED", "INACCESSIBLE", "NO_RECOVERY", "StorageError", "StorageResetError", "sql_error"]
 
 INACCESSIBLE: Final = "Durable Object storage is no longer accessible."
+#: What reads on where `delete_all` has taken the database away.
+CANCELED: Final = "SQLite query was canceled because the database was deleted."
 NO_RECOVERY: Final = "This Durable Object's storage back-end does not implement point-in-time recovery."
 
 
@@ -44,7 +46,9 @@ def sql_error(error: apsw.Error, refusal: str | None = None) -> StorageError:
     if offset >= 0:
         text += f" at offset {offset}"
     code = getattr(error, "result", None)
-    if code is None:  # apsw's own, such as a closed cursor
+    if isinstance(error, apsw.CursorClosedError):
+        return StorageError(CANCELED)
+    if code is None:  # apsw's own
         return StorageError(text)
     # apsw raises what the authorizer denied as the general SQLITE_ERROR class: its text tells.
     if text == "not authorized" or text.endswith(" is prohibited"):

@@ -75,7 +75,7 @@ class FiledCommits:
     def forgo(self) -> None:
         """The turn has rolled back all that it wrote: there is nothing to commit."""
         if self.began:
-            self._database.connect().execute("ROLLBACK")
+            self._database.connect().execute("COMMIT")  # of nothing; ROLLBACK would end cursors that are being read
             self.began = False
 
     def flushed(self, number: int) -> None:

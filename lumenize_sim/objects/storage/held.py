@@ -102,7 +102,7 @@ class HeldCommits:
             connection.execute(f"RELEASE _cf_held_{len(self._held)}")
             self._settle(connection)  # where flushes that came meanwhile had to wait for it
         else:
-            connection.execute("ROLLBACK")
+            connection.execute("COMMIT")  # of nothing; ROLLBACK would end every cursor that is being read
             self._open = False
 
     def flushed(self, number: int) -> None:

@@ -240,14 +240,14 @@ class KVIterator(Iterator[tuple[str, Any]]):
         self._store = store
         self._rows = rows
         self._state = "live"
-        store.database.pins += 1
+        store.database.reading[rows] = None
 
     def invalidate(self) -> None:
         """Another one has begun."""
         if self._state == "live":
             self._state = "invalidated"
+            self._store.database.reading.pop(self._rows, None)
             self._rows = iter(())
-            self._store.database.pins -= 1
 
     def __next__(self) -> tuple[str, Any]:
         if self._state == "invalidated":
@@ -258,7 +258,7 @@ class KVIterator(Iterator[tuple[str, Any]]):
         except StopIteration:
             if self._state == "live":
                 self._state = "ended"
-                self._store.database.pins -= 1
+                self._store.database.reading.pop(self._rows, None)
             raise
         except apsw.Error as error:
             raise self._store.failed(error) from None
@@ -268,4 +268,4 @@ class KVIterator(Iterator[tuple[str, Any]]):
 
     def __del__(self) -> None:
         if self._state == "live":
-            self._store.database.pins -= 1
+            self._store.database.reading.pop(self._rows, None)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import apsw
 
 from lumenize_sim.objects.storage.connection import Plan
-from lumenize_sim.objects.storage.errors import StorageError
+from lumenize_sim.objects.storage.errors import CANCELED, StorageError
 from lumenize_sim.objects.storage.rows import rows_scanned, rows_touched
 from lumenize_sim.objects.storage.sql_values import number_of
 from lumenize_sim.objects.storage.store import Store
@@ -89,7 +89,7 @@ class SqlCursor(Iterator[dict[str, Any]]):
             cursor: apsw.Cursor = rows
             self.column_names = [column[0] for column in cursor.get_description()]
             self._pinned = True
-            store.database.pins += 1
+            store.database.reading[rows] = None
         if changed and store.hooks.usage is not None:
             store.hooks.usage("rows-written", self.rows_written)
 
@@ -121,7 +121,7 @@ class SqlCursor(Iterator[dict[str, Any]]):
     def _unpin(self) -> None:
         if self._pinned:
             self._pinned = False
-            self._store.database.pins -= 1
+            self._store.database.reading.pop(self._rows, None)
 
     def _end(self) -> None:
         self._ended = True
@@ -136,6 +136,8 @@ class SqlCursor(Iterator[dict[str, Any]]):
         if self._closed:
             raise StorageError(_CLOSED)
         if row is not None:
+            if self._pinned and self._rows not in self._store.database.reading:
+                raise StorageError(CANCELED)
             self._first = None
         else:
             self._store.check()

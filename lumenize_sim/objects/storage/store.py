@@ -92,7 +92,7 @@ class Store(ObjectStore):
         """Give the connection up if nothing needs it; tells whether it did.  The next use opens another."""
         database = self.database
         connection = database.connection
-        if connection is None or self.dirty or self.durable.log or database.pins or connection.rights.sticky:
+        if connection is None or self.dirty or self.durable.log or database.reading or connection.rights.sticky:
             return False
         self._commits.capture()
         database.disconnect()
@@ -252,6 +252,7 @@ class Store(ObjectStore):
         connection = self.connect()
         execute = self.begin()
         self.table.forget()
+        self.database.cancel_reads()
         db = connection.db
         enforced = db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, -1)
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
