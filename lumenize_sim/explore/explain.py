@@ -293,7 +293,7 @@ class _Explanation:
         others = [
             choice.pick
             for choice in self.choices
-            if choice.kind == "order" and choice is not order and choice.over == order.over
+            if choice.kind == "order" and choice.label != order.label and choice.over == order.over
             if choice.label.rpartition("#")[0] == receiver
         ]
         if not others:

@@ -96,8 +96,11 @@ class Flips:
             behind: move ``earlier`` behind this arrival, instead of ``later`` before ``earlier``.
         """
         receiver = self._receivers.get(earlier)
-        if receiver is None or self._receivers.get(later) != receiver or earlier in (later, behind):
+        if earlier in (later, behind) or receiver is None or self._receivers.get(later) != receiver:
             return None
+        if self._total and behind is None:
+            # In the one order of everything ``later`` also waits for what it comes of, which may stand in between.
+            behind = later
         if (earlier, later, behind) in self._tried:
             return self._tried[earlier, later, behind]
         orders = orders_of(self._log)

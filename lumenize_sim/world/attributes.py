@@ -21,12 +21,15 @@ __all__ = ["PendingReads", "watched"]
 #: What the library itself keeps on nodes.
 _OWN = frozenset({"lmz", "svc", "ctx", "env"})
 _CONTAINERS = (list, dict, set)
+#: Types of values that a class gives to its instances.
+_DEFAULTS = frozenset({bool, int, float, str, bytes, tuple, list, dict, set, frozenset, type(None)})
 _LONGEST = 2_000
 
 
 @functools.cache
 def watched(cls: type) -> type:
     """``cls``, recording accesses to public attributes of its instances."""
+    defaults = _defaults(cls)
 
     class Watched(cls):  # type: ignore[misc]  # a class of the app, known at run time only
         def __setattr__(self, name: str, value: Any) -> None:
@@ -35,15 +38,30 @@ def watched(cls: type) -> type:
 
         def __getattribute__(self, name: str) -> Any:
             value = super().__getattribute__(name)
-            if name[0] != "_" and name not in _OWN and name in super().__getattribute__("__dict__"):
-                _record(self, name, "read", value)
+            if name[0] != "_" and name not in _OWN:
+                if name in super().__getattribute__("__dict__"):
+                    _record(self, name, "read", value)
+                elif name in defaults:
+                    # Not set yet: what the class says is what is read, and may be out of date when it is acted on.
+                    _record(self, name, "read", value, default=True)
             return value
 
     Watched.__name__, Watched.__qualname__, Watched.__module__ = cls.__name__, cls.__qualname__, cls.__module__
     return Watched
 
 
-def _record(instance: Any, name: str, op: str, value: Any) -> None:
+def _defaults(cls: type) -> frozenset[str]:
+    """Plain values that the app's classes give to their instances."""
+    return frozenset(
+        name
+        for owner in cls.__mro__
+        if owner is not object and not owner.__module__.startswith("lumenize_sim.")
+        for name, value in vars(owner).items()
+        if type(value) in _DEFAULTS
+    )
+
+
+def _record(instance: Any, name: str, op: str, value: Any, *, default: bool = False) -> None:
     if name[0] == "_" or name in _OWN:
         return
     strand = strand_var.get()
@@ -56,6 +74,8 @@ def _record(instance: Any, name: str, op: str, value: Any) -> None:
     actor = owner.name if owner is not None else strand.owner.name
     where = app_line()
     data = {"key": f"attr:{name}", "op": f"attr-{op}", "store": "attr", "strand": strand.event}
+    if default:
+        data["default"] = True
     world.record(op, actor, strand.event, data, where=where)
     if op == "read" and type(value) in _CONTAINERS and len(value) < _LONGEST:
         world.reads.remember(value, (actor, name, strand.event, where))

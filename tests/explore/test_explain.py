@@ -180,6 +180,66 @@ async def philosophers(world: World) -> None:
     await gather(forks.get_by_name("left").take("right"), forks.get_by_name("right").take("left"))
 
 
+class Theatre(DurableObject):
+    """Keeps its seats in memory, beginning with what the class says."""
+
+    seats = 3
+
+    async def take(self) -> None:
+        left = self.seats
+        await trio.sleep(0.01)
+        self.seats = left - 1
+
+
+@scenario(Mesh(bindings={"THEATRE": Theatre}))
+async def theatres(world: World) -> None:
+    theatre: Any = world.env.THEATRE.get_by_name("t")
+    await gather(theatre.take(), theatre.take())
+    assert world.object("THEATRE", "t").instance.seats == 1
+
+
+def test_a_lost_update_of_an_attribute_that_was_never_set_before_is_told() -> None:
+    """The first read finds the default of the class; it is stale like any other."""
+    _, found = why(theatres)
+    assert (found.kind, found.object, found.key) == ("stale-write", "THEATRE/t", "attr:seats")
+    assert found.first.where == f"test_explain.py:{_line('left = self.seats')}"
+
+
+class Purse(DurableObject):
+    """Money."""
+
+    async def add(self, amount: int) -> None:
+        self.ctx.storage.kv.put("money", self.ctx.storage.kv.get("money", 10) + amount)
+
+    async def holds(self) -> int:
+        money: int = self.ctx.storage.kv.get("money", 10)
+        return money
+
+
+class Clerk(DurableObject):
+    """Looks into the purse, and then takes something out."""
+
+    async def spend(self, amount: int) -> None:
+        purse = self.env.PURSE.get_by_name("p")
+        if await purse.holds() >= amount:
+            await purse.add(-amount)
+
+
+@scenario(Mesh(bindings={"PURSE": Purse, "CLERK": Clerk}))
+async def purses(world: World) -> None:
+    world.always("nobody owes", lambda: (world.object("PURSE", "p").storage.kv.get("money") or 0) >= 0)
+    clerk: Any = world.env.CLERK.get_by_name("c")
+    await gather(clerk.spend(7), clerk.spend(7))
+
+
+def test_what_is_watched_after_every_turn_is_explained_in_the_one_order_of_everything() -> None:
+    """Check here, act there: the pair meets in the purse, and neither of the two calls is stale by itself."""
+    run, found = why(purses)
+    assert (found.kind, found.object, found.key) == ("conflict", "PURSE/p", "money")
+    assert run.flipped is not None
+    assert run.flipped.failure is None
+
+
 def test_a_passed_run_has_no_explanation() -> None:
     run = simulate(load_scenario(SCENARIOS / "subscribe_race.py"))
     assert run.explanation is None

@@ -72,3 +72,16 @@ def test_strand_follows_causes_within_the_actor_only() -> None:
     recorder.add("fault", "A", "crash", reply)
     recorder.add("mark", "A", "x")
     assert strands(recorder.close()) == ["#1 f", "#1 f", "#1 g", "#1 g", "#1 f", "#1 f", "#9 h", None, None]
+
+
+def test_reads_of_defaults_of_a_class_are_no_part_of_the_digest() -> None:
+    """They are recorded for explanations only; where a value comes from is no behaviour."""
+    digests = []
+    for default in (False, True):
+        recorder = Recorder()
+        recorder.add("turn", "A", "x")
+        if default:
+            recorder.add("read", "A", "x", -1, {"key": "attr:n", "store": "attr", "default": True})
+        recorder.add("write", "A", "x", -1, {"key": "attr:n", "store": "attr"})
+        digests.append(recorder.close().digest)
+    assert digests[0] == digests[1]
