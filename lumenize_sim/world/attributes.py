@@ -73,7 +73,7 @@ def _record(instance: Any, name: str, op: str, value: Any, *, default: bool = Fa
     owner = instance.__dict__.get("_owner") or getattr(instance.__dict__.get("ctx"), "owner", None)
     actor = owner.name if owner is not None else strand.owner.name
     where = app_line()
-    data = {"key": f"attr:{name}", "op": f"attr-{op}", "store": "attr", "strand": strand.event}
+    data: dict[str, Any] = {"key": f"attr:{name}", "op": f"attr-{op}", "store": "attr", "strand": strand.event}
     if default:
         data["default"] = True
     world.record(op, actor, strand.event, data, where=where)
