@@ -16,7 +16,7 @@ import trio
 from lumenize_sim import DurableObject, Faults, Mesh, World, scenario
 
 DEPTH = 1
-RATE = (23, 3_000)
+RATE = (8, 1_154)
 RACING = {
     "object": "SUBSCRIPTION/s3",
     "key": ("alarm", "charge", "period"),
@@ -26,7 +26,10 @@ RACING = {
 #: Name to plan; the bank hears of one of them.
 SUBSCRIPTIONS = {"s1": "free", "s2": "free", "s3": "yearly", "s4": "free", "s5": "free", "s6": "free", "s7": "free"}
 PERIOD_MS = 30_000
-KINDS = ("hibernate", "evict", "slow-flush", "late-alarm", "twice-alarm", "deploy", "crash")
+KINDS = (
+    "hibernate", "evict", "slow-flush", "late-alarm", "twice-alarm", "unreached-alarm", "slow-scheduler", "deploy",
+    "crash",
+)  # fmt: skip
 faults = Faults(kinds=KINDS, at_most=2, targets=("SUBSCRIPTION/",))
 
 
@@ -82,7 +85,7 @@ async def one_period(world: World) -> None:
         subscription = objects.SUBSCRIPTION.get_by_name(name)
         try:
             await subscription.begin(plan)
-            for _ in range(4):
+            for _ in range(5):
                 await subscription.use()
         except Exception:
             world.sometimes("somebody was turned away")

@@ -21,8 +21,9 @@ RACING = {
     "events": ("ring", "evict"),
     "lines": ("self.lmz.call(  # waits in memory",),
 }
-TICKETS = ("t1", "t2", "t3", "t4")
-faults = Faults(kinds=("hibernate", "evict", "slow-flush", "partition", "disconnect"), at_most=2)
+TICKETS = ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8")
+KINDS = ("hibernate", "evict", "slow-flush", "slow-reader", "partition", "half-open", "disconnect")
+faults = Faults(kinds=KINDS, at_most=2)
 
 
 class Switchboard(LumenizeWorker):

@@ -14,7 +14,7 @@ from typing import Any
 from lumenize_sim import DurableObject, Mesh, RawSocket, Request, Response, WebSocketPair, World, scenario
 
 DEPTH = 1
-RATE = (5, 8_000)
+RATE = (16, 4_499)
 RACING = {
     "object": "GAME/chess",
     "key": "players",
@@ -22,7 +22,7 @@ RACING = {
     "lines": ('if user not in kv.get("players", [])', 'kv.put("players"'),
 }
 #: Pages of rules that a newcomer reads.
-RULES = 4
+RULES = 6
 
 
 class Profile(DurableObject):

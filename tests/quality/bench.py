@@ -223,6 +223,8 @@ _count.__name__ = "number"  # what a refusal calls it
 
 def _plan(options: argparse.Namespace) -> Plan:
     given = {name: value for name in _NUMBERS if (value := getattr(options, name)) is not None}
+    if options.only:
+        given.setdefault("programs", 0)
     strategies = tuple(options.strategy or STRATEGIES)
     return attrs.evolve(QUICK if options.quick else Plan(), strategies=strategies, **given)
 
