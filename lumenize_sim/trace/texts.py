@@ -16,11 +16,18 @@ from lumenize_sim.clone.encode import set_order
 __all__ = ["text_of"]
 
 _SHORT = 10_000
+_FLAT = frozenset({str, int, float, bool, type(None)})
 _ADDRESS: Any = object.__repr__
 
 
 def text_of(value: Any, limit: int = 200) -> str:
     """``repr(value)`` for people, members of sets in order; at most ``limit`` characters and an ellipsis."""
+    kind = type(value)
+    if kind is dict or kind is list:  # most are flat, and `repr` knows those
+        items = value.values() if kind is dict else value
+        if _FLAT.issuperset(map(type, items)) and (kind is list or _FLAT.issuperset(map(type, value))):
+            text = repr(value)
+            return text if len(text) <= limit else f"{text[:limit]}…"
     writer = _Writer(limit)
     try:
         writer.write(value)
