@@ -22,9 +22,11 @@ scenario            bug                                                         
 `gate_leak`         a value told over a side channel before it is durable            2
 `two_sockets`       two sockets of one user that are let in at once                  1
 `reentrancy`        an object called back while it waits (A → B → A)                 1
-`registry`          a registry that looks for dependencies in too few rounds             5
+`registry`          a registry that looks for dependencies in too few rounds         5
 `late_cancel`       a cancellation that comes after the order was forgotten          1
 `stale_pong`        an old pong that counts for a new ping                           1
+`raft`              votes that are counted by message and not by voter               4
+`paxos`             a proposer that adopts the value of the lowest ballot            3
 `two_phase`         a coordinator that forgets a participant after an abort          1
 ==================  ===============================================================  =====
 """
