@@ -23,8 +23,10 @@ def apply_merge_patch(target: Any, patch: Any) -> Any:
     for key, change in patch.items():
         if change is None:
             out.pop(key, None)
-        else:
+        elif isinstance(change, dict):
             out[key] = apply_merge_patch(out.get(key), change)
+        else:
+            out[key] = structured_clone(change)  # UNDEFINED too, which only as the whole patch changes nothing
     return out
 
 
@@ -39,9 +41,11 @@ def diff(before: Any, after: Any) -> Any:
         return structured_clone(after)
     patch: dict[str, Any] = {key: None for key in before if key not in after}
     for key, value in after.items():
-        change = diff(before[key], value) if key in before else structured_clone(value)
-        if change is not UNDEFINED:
-            patch[key] = change
+        held = before.get(key, UNDEFINED)
+        if held is UNDEFINED:
+            patch[key] = structured_clone(value)
+        elif not _same(held, value):
+            patch[key] = diff(held, value)
     return patch
 
 

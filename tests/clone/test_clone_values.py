@@ -363,4 +363,11 @@ def test_merge_patches() -> None:
     assert copied is not before
     assert apply_merge_patch(3, {"a": {"b": None, "c": 1}}) == {"a": {"c": 1}}
     assert apply_merge_patch({"a": 1}, [1]) == [1]
+    # Undefined as the whole patch changes nothing; inside one it is a value as any other.
+    assert apply_merge_patch({"a": 1, "b": {"c": 1}}, {"a": UNDEFINED, "b": {"c": UNDEFINED}}) == {
+        "a": UNDEFINED,
+        "b": {"c": UNDEFINED},
+    }
+    assert diff({"b": 0}, {"c": UNDEFINED}) == {"b": None, "c": UNDEFINED}
+    assert diff({"a": [], "b": UNDEFINED}, {"a": UNDEFINED, "b": UNDEFINED}) == {"a": UNDEFINED, "b": UNDEFINED}
     assert before["a"] == 1
