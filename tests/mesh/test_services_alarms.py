@@ -321,6 +321,27 @@ def test_t_al_20_21_a_year_and_ten_at_once() -> None:
     passes(drive)
 
 
+def test_al_15_a_handler_that_cancels_what_is_due_has_the_next_one_run_early() -> None:
+    """AL-14, AL-15: an alarm counts what is due and runs that many, due or not; kept as it is."""
+
+    class Canceller(Diary):
+        def at_cancelling(self, when: Any, id: str, other: str) -> None:
+            self.svc.alarms.schedule(when, self.ctn().cancelling(other), id=id)
+
+        def cancelling(self, other: str) -> None:
+            self.svc.alarms.cancel_schedule(other)
+
+    async def drive(world: World, diary: Any) -> None:
+        await diary.at_cancelling(1, "a", "b")
+        await diary.named("b", 1, "cancelled")
+        await diary.named("c", 3600, "an hour early")
+        await world.advance(2)
+        assert await diary.log() == [["an hour early"]]
+        assert await diary.ids({}) == []
+
+    passes(drive, node=Canceller)
+
+
 def test_al_19_handlers_run_without_a_call_context_and_without_the_decorator() -> None:
     """AL-19."""
 
