@@ -28,7 +28,7 @@ from lumenize_sim.explore.run import canonical, fired, guided, tasks_of
 from lumenize_sim.explore.sighting import Sighting
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import THE_END
-from lumenize_sim.kernel.guide import TapeGuide
+from lumenize_sim.kernel.guide import TapeGuide, orders_of
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.world.run import Outcome
 from lumenize_sim.world.scenario import Scenario
@@ -158,9 +158,16 @@ class _Shrinker:
                     break
                 choice = self.best[index]
                 spans = (low + choice.spans) // 2 if low or choice.spans < 4 else 2
-                shorter = attrs.evolve(choice, spans=spans, pick="" if spans > 1 else choice.pick)
+                # Which arrival is the last for which it waits is then another one; of one it must be said which.
+                shorter = attrs.evolve(choice, spans=spans, pick="" if spans > 1 else self._arrival(choice))
                 if not self.try_((*self.best[:index], shorter, *self.best[index + 1 :])):
                     low = spans
+
+    def _arrival(self, choice: Choice) -> str:
+        """What arrives at the place of ``choice`` in the best run."""
+        receiver, index = choice.place
+        order = orders_of(self._noted(TapeGuide(self.best, strict=False)).log).get(receiver, [])
+        return order[index] if index < len(order) else choice.pick
 
     def _flips(self) -> None:
         """The same failure by fewer pairs of events than it has choices: see `flips`."""

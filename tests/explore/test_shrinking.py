@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lumenize_sim.explore.loading import load_scenario
+from lumenize_sim.explore.shard import Shard
 from lumenize_sim.explore.shrink import run_leniently, shrink
+from lumenize_sim.explore.unit import Unit
 from lumenize_sim.kernel.choice import Choice
 
-BENCH = Path(__file__).resolve().parents[2] / "scenarios" / "bench"
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+BENCH = SCENARIOS / "bench"
 
 
 def test_a_fault_at_an_earlier_boundary_may_need_fewer_choices_beside_it() -> None:
@@ -37,3 +42,13 @@ def test_a_fault_at_an_earlier_boundary_may_need_fewer_choices_beside_it() -> No
     # Either the first commit fails, and the page waits for one arrival, or the second, and it waits for three.
     assert [choice.kind for choice in shrunk.choices] == ["fault", "order"]
     assert shrunk.replays < 40
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_an_event_that_waited_for_several_waits_for_the_first_alone_where_that_will_do(seed: int) -> None:
+    """The answer to a subscription waits until a frame has come that comes of the update; the update is enough."""
+    tutorial = load_scenario(SCENARIOS / "collab_editor_tutorial.py")
+    (found,) = Shard(tutorial, seed=seed).run(Unit(0, 0, 64)).found
+    (choice,) = found.choices
+    assert choice.spans == 1
+    assert choice.pick == "DOCUMENT_DO/doc-1>LUMENIZE_CLIENT_GATEWAY/bob.tab1#0"
