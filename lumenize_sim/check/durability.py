@@ -7,12 +7,12 @@ channel that does not wait (an automatic answer of a web socket, OG-7).
 from __future__ import annotations
 
 from lumenize_sim.check.finding import Finding
-from lumenize_sim.check.lives import LIBRARY, LostWrite, access, lost_writes, place
+from lumenize_sim.check.lives import LIBRARY, LostWrite, access, key_of, lost_writes, place
 from lumenize_sim.trace.causes import strands
 from lumenize_sim.trace.event import TraceEvent
 from lumenize_sim.trace.trace import Trace
 
-__all__ = ["acknowledged_then_lost", "early_outputs"]
+__all__ = ["acknowledged_then_lost", "early_outputs", "unflushed"]
 
 _OUTPUTS = frozenset({"send", "reply", "frame"})
 
@@ -81,6 +81,26 @@ def early_outputs(trace: Trace) -> tuple[Finding, ...]:
                 )
             )
     return tuple(found)
+
+
+def unflushed(trace: Trace) -> tuple[Finding, ...]:
+    """Writes that were lost before they were durable, and that nobody has made again; nobody was promised them.
+
+    One finding for each key of an instance, its latest write.
+    """
+    found: dict[tuple[str, str, int], Finding] = {}
+    for lost in lost_writes(trace):
+        write, key = lost.write, str(key_of(lost.write))
+        if _own(lost) or _made_again(trace, lost):
+            continue
+        message = (
+            f"lost write: the write of {key!r} by {lost.strand} was not durable when {write.actor} ended "
+            f"({_ending(lost.end)})\n  written at {place(write)}"
+        )
+        found[write.actor, key, lost.end.n] = Finding(
+            "lost-write", write.actor, key, access(write, lost.strand), access(lost.end, None), message
+        )
+    return tuple(found.values())
 
 
 def _own(lost: LostWrite) -> bool:

@@ -44,9 +44,9 @@ class Finding:
     Attributes:
         kind: ``stale-write`` (a read-modify-write lost what came between), ``stale-check`` (decided by a value that had
             changed), ``stale-read`` (acted on one), ``conflict`` (both access the key and one writes), ``order`` (no
-            more is known), ``fault``, ``delay``, or what a checker of traces calls it:
-            ``early-output``, ``acknowledged-then-lost``, ``repeated-effect``, ``lost-continuation``, ``deadlock``,
-            ``livelock``.
+            more is known), ``fault``, ``delay``, or what a checker of traces calls it: ``early-output``,
+            ``acknowledged-then-lost``, ``repeated-effect``, ``lost-continuation``, ``forgotten``, ``lost-write``,
+            ``deadlock``, ``livelock``.
         object: the actor that owns the key.
         key: as recorded.
         first: for the stale kinds the read that went stale.

@@ -10,6 +10,7 @@ from lumenize_sim.check.alarms import repeated_effects
 from lumenize_sim.check.continuations import lost_continuations
 from lumenize_sim.check.durability import acknowledged_then_lost, early_outputs
 from lumenize_sim.check.finding import Finding
+from lumenize_sim.check.forgotten import forgotten
 from lumenize_sim.check.lives import LIBRARY
 from lumenize_sim.check.race import races
 from lumenize_sim.check.recheck import stale_checks
@@ -37,6 +38,7 @@ CHECKERS: Mapping[str, Checker] = MappingProxyType(
         "early-output": early_outputs,
         "repeated-effect": repeated_effects,
         "lost-continuation": lost_continuations,
+        "forgotten": forgotten,
         "deadlock": waits,
         "livelock": circles,
     }

@@ -7,8 +7,9 @@ from lumenize_sim.check.lives import place
 from lumenize_sim.trace.event import TraceEvent
 from lumenize_sim.trace.trace import Trace
 
-__all__ = ["circles", "waits"]
+__all__ = ["circles", "closed_gates", "waits"]
 
+_CIRCLE = "deadlock: these wait for each other"
 _LONGEST = 60
 _TIMES = 4
 
@@ -38,7 +39,7 @@ def waits(trace: Trace) -> tuple[Finding, ...]:
     steps = "".join(
         f"\n  {call.actor} waits for {call.get('method')} of {call.get('to')}, called at {place(call)}" for call in best
     )
-    head = "deadlock: these wait for each other" if circle else "nobody answers the last of these"
+    head = _CIRCLE if circle else "nobody answers the last of these"
     first, last = best[0], best[-1]
     return (
         Finding(
@@ -50,6 +51,16 @@ def waits(trace: Trace) -> tuple[Finding, ...]:
             f"{head}{steps}",
         ),
     )
+
+
+def closed_gates(trace: Trace) -> tuple[Finding, ...]:
+    """Circles of calls between objects that hold their gates; the platform ends such a wait after 30 s (IG-10)."""
+    found: list[Finding] = []
+    for event in trace.events:
+        if event.kind == "reset" and "!section#" in event.label:
+            circle = waits(Trace(events=trace.events[: event.n], header=trace.header))
+            found += [finding for finding in circle if finding.message.startswith(_CIRCLE)][: 1 - len(found)]
+    return tuple(found)
 
 
 def _way(call: TraceEvent, by: dict[str, list[TraceEvent]]) -> tuple[list[TraceEvent], bool]:

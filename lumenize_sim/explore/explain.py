@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lumenize_sim.check.alarms import repeated_effects
-from lumenize_sim.check.continuations import lost_continuations
-from lumenize_sim.check.durability import acknowledged_then_lost, early_outputs
-from lumenize_sim.check.finding import Access, Finding
+from lumenize_sim.check.durability import early_outputs
+from lumenize_sim.check.finding import Finding
 from lumenize_sim.check.findings import find
-from lumenize_sim.check.lives import LIBRARY, access, key_of, place
+from lumenize_sim.check.forgotten import forgotten
+from lumenize_sim.check.lives import LIBRARY, key_of
 from lumenize_sim.check.race import races
 from lumenize_sim.check.recheck import stale_checks
-from lumenize_sim.check.waiting import circles, waits
+from lumenize_sim.check.waiting import circles, closed_gates, waits
 from lumenize_sim.explore.descent import Descent
+from lumenize_sim.explore.faulted import call_hit, consequences, cut_short
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.trace.trace import Trace
 
@@ -163,6 +164,7 @@ class _Explanation:
         fault = causal if causal is not None and causal.kind == "fault" else None
         order = causal if causal is not None and causal.kind == "order" else None
         target = fault.label.rpartition("%")[0] if fault is not None else ""
+        yield from closed_gates(self.trace)
         if causal is not None:
             # Only an app that goes round the gate does this; the write that came last says most.
             yield from list(early_outputs(self.trace))[::-1]
@@ -171,7 +173,7 @@ class _Explanation:
         lost = [finding for finding in self.stale if finding.kind == "stale-write"]
         yield from self._confirmed([*_between(lost, direct), *lost], causal)
         if fault is not None:
-            yield from self._of_fault(target, fault)
+            yield from consequences(self.trace, target, fault)
         checks = self._told([finding for finding in stale_checks(self.trace) if not finding.key.startswith(LIBRARY)])
         used = [finding for finding in self.stale if finding.kind == "stale-read"]
         yield from map(self.tree.in_words, _between([*checks, *used], direct))
@@ -347,33 +349,23 @@ class _Explanation:
 
     def _unconfirmed(self) -> Finding | None:
         """What the trace shows and no run confirms."""
-        if self.stale:
-            return self.tree.in_words(self.stale[0])
-        repeated = repeated_effects(self.trace)
-        return repeated[0] if repeated else None
+        lost = [finding for finding in self.stale if finding.kind == "stale-write"]
+        if lost:
+            return self.tree.in_words(lost[0])
+        known = [*forgotten(self.trace), *repeated_effects(self.trace)]
+        if known:
+            return known[0]
+        return self.tree.in_words(self.stale[0]) if self.stale else None
 
     # -- faults and what is left -----------------------------------------------------------------------------
-
-    def _of_fault(self, target: str, fault: Choice) -> Iterator[Finding]:
-        fell = next(
-            (e for e in self.trace.events if e.kind == "fault" and e.actor == target and e.get("kind") == fault.pick),
-            None,
-        )
-        lost = [finding for finding in acknowledged_then_lost(self.trace) if finding.object == target]
-        yield from lost
-        if fell is None:
-            return
-        for finding in lost_continuations(self.trace):
-            if finding.object == target and finding.second.n > fell.n:
-                yield attrs.evolve(finding, second=Access(fault.label, None, fault.pick, fell.n, target))
 
     def _alone(self, choice: Choice, target: str) -> Finding:
         """The choice and nothing else."""
         tree = self.tree
         if choice.kind == "fault":
-            call = self._call_hit(target, choice)
-            if call is not None:
-                return call
+            hit = call_hit(tree, target, choice) or cut_short(tree, target, choice)
+            if hit is not None:
+                return hit
             return tree.pair(
                 "fault", target, choice.pick, tree.before(target, choice.pick), choice.label, choice.describe()
             )
@@ -384,41 +376,6 @@ class _Explanation:
         arrival = tree.arrival_of(choice.pick)
         receiver = choice.label.rpartition("#")[0] if arrival is None else arrival.actor
         return tree.pair("order", receiver, "", choice.pick, choice.over, choice.describe())
-
-    def _call_hit(self, target: str, fault: Choice) -> Finding | None:
-        """The call that a fault of calls hit, and the same one made again, where that was done."""
-        events = self.trace.events
-        fell = next(
-            (e for e in events if e.kind == "fault" and e.actor == target and e.get("kind") == fault.pick), None
-        )
-        if fell is None or fault.pick not in ("lost-call", "bad-fetch"):
-            return None
-        fetched = fault.pick == "bad-fetch"
-        calls = [
-            event
-            for event in events
-            if event.kind == "send" and event.actor == target and str(event.get("to")).startswith("server:") is fetched
-        ]
-        nth = int(fault.label.rpartition("#")[2])
-        if nth >= len(calls):
-            return None
-        call = calls[nth]
-        what = (call.get("to"), call.get("method"), call.get("args"))
-        again = next((e for e in calls[nth + 1 :] if (e.get("to"), e.get("method"), e.get("args")) == what), None)
-        ran = self.tree.arrival_of(call.label) is not None
-        first = access(call, self.tree.strands[call.n])
-        second = Access(fault.label, None, fault.pick, fell.n, target)
-        said = f"{call.get('method')} of {call.get('to')}"
-        if again is not None and ran:
-            message = (
-                f"repeated effect: {said} was done for {target}, which did not hear of it ({fault.pick}) "
-                f"and did it again\n"
-                f"  at {place(call)}, and again at {place(again)}"
-            )
-            then = access(again, self.tree.strands[again.n])
-            return Finding("repeated-effect", target, str(call.get("method")), first, second, message, then)
-        message = f"{fault.describe()}: it hit {said}, called by {target}\n  called at {place(call)}"
-        return Finding("fault", target, str(call.get("method")), first, second, message)
 
 
 def _between(findings: Iterable[Finding], direct: tuple[str, str, str] | None) -> list[Finding]:

@@ -8,11 +8,12 @@ import pytest
 
 from lumenize_sim.check.alarms import repeated_effects
 from lumenize_sim.check.continuations import lost_continuations
-from lumenize_sim.check.durability import acknowledged_then_lost, early_outputs
+from lumenize_sim.check.durability import acknowledged_then_lost, early_outputs, unflushed
 from lumenize_sim.check.finding import Finding
+from lumenize_sim.check.forgotten import forgotten
 from lumenize_sim.check.lives import key_of, lost_writes
 from lumenize_sim.check.recheck import stale_checks
-from lumenize_sim.check.waiting import circles, waits
+from lumenize_sim.check.waiting import circles, closed_gates, waits
 from lumenize_sim.trace.event import TraceEvent
 from lumenize_sim.trace.recorder import Recorder
 from lumenize_sim.trace.trace import Trace
@@ -215,3 +216,44 @@ def test_statements_on_one_table_touch_the_same_place(query: str, table: str) ->
     """Two statements are never the same text, and yet they race."""
     event = TraceEvent(0, 0, "read", A, CALL, -1, {"key": query, "store": "sql"})
     assert key_of(event) == table
+
+
+def test_a_write_that_nobody_was_promised_is_lost_all_the_same() -> None:
+    (found,) = unflushed(lost().tell("reset", "A/a!crash#0").trace)
+    assert found.message == (
+        "lost write: the write of 'n' by driver>A/a#0 was not durable when A/a ended (crash)\n  written at app.py:1"
+    )
+    assert unflushed(lost().tell("reset", "A/a!crash#0").wrote("n", "later").trace) == ()
+
+
+def remembered(*accesses: tuple[str, str]) -> list[tuple[str, str, str]]:
+    """Accesses to the attribute ``n``, storage reads, and ends, by (kind, strand)."""
+    story = Story()
+    for kind, strand in accesses:
+        if kind in ("read", "write"):
+            story.tell(kind, strand, key="attr:n", store="attr", strand=strand)
+        elif kind == "restore":
+            story.tell("read", strand, key="n", store="kv", strand=strand)
+        else:
+            story.tell(kind, f"A/a!{kind}#0")
+    return [(f.key, f.first.event, f.then.event if f.then else "") for f in forgotten(story.trace)]
+
+
+def test_what_was_in_memory_only_and_is_asked_for_later_was_forgotten() -> None:
+    """LC-14, LC-15: whatever ends an instance takes its attributes along."""
+    start = "A/a!start#1"
+    assert remembered(("write", "one"), ("hibernate", ""), ("read", "two")) == [("attr:n", "one", "two")]
+    assert remembered(("write", "one"), ("evict", ""), ("write", start), ("read", "two")) == [("attr:n", "one", "two")]
+    assert remembered(("write", "one"), ("reset", ""), ("write", "two"), ("read", "two")) == []
+    assert remembered(("write", "one"), ("evict", ""), ("restore", start), ("write", start), ("read", "two")) == []
+    assert remembered(("write", start), ("evict", ""), ("read", "two")) == []
+    assert remembered(("write", "one"), ("read", "two")) == []
+
+
+def test_two_that_hold_their_gates_and_ask_each_other_are_found_where_the_wait_is_ended() -> None:
+    """IG-10."""
+    story = Story().tell("send", "A/a>B/b#0", to=B, method="ask")
+    story.tell("send", "B/b>A/a#0", actor=B, to=A, method="ask").tell("reset", "A/a!section#0")
+    (found,) = closed_gates(story.tell("reset", "B/b!section#0", actor=B).trace)
+    assert found.kind == "deadlock"
+    assert closed_gates(Story().tell("send", "A/a>B/b#0", to=B, method="ask").tell("reset", "A/a!crash#0").trace) == ()

@@ -240,6 +240,70 @@ def test_what_is_watched_after_every_turn_is_explained_in_the_one_order_of_every
     assert run.flipped.failure is None
 
 
+def test_objects_that_hold_their_gates_and_ask_each_other_are_told_as_a_circle() -> None:
+    """IG-10: the platform ends the wait, so the failure is an error and no deadlock."""
+    found = simulate(philosophers).explanation
+    assert found is not None
+    assert found.kind == "deadlock"
+    assert found.message.startswith("deadlock: these wait for each other\n  FORK/left waits for take of FORK/right")
+
+
+class Lease(DurableObject):
+    """Remembers in memory who holds it."""
+
+    holder: str | None = None
+
+    async def acquire(self, who: str) -> bool:
+        if self.holder is None:
+            self.holder = who
+        return self.holder == who
+
+
+@scenario(Mesh(bindings={"LEASE": Lease}))
+async def leases(world: World) -> None:
+    lease: Any = world.env.LEASE.get_by_name("l")
+    assert await lease.acquire("ann")
+    await world.advance(15)
+    assert not await lease.acquire("bob")
+
+
+def test_what_an_idle_object_forgot_is_told_with_who_had_set_it_and_who_asked() -> None:
+    """LC-14: nothing goes wrong, it is just idle for ten seconds."""
+    found = simulate(leases).explanation
+    assert found is not None
+    assert (found.kind, found.object, found.key) == ("forgotten", "LEASE/l", "attr:holder")
+    assert found.first.where == f"test_explain.py:{_line('self.holder = who')}"
+
+
+class Job(DurableObject):
+    """Is done when it says so, or when a crash says otherwise."""
+
+    async def run(self) -> None:
+        self.ctx.storage.kv.put("state", "running")
+        await trio.sleep(5)
+        self.ctx.storage.kv.put("state", "done")
+
+
+@scenario(Mesh(bindings={"JOB": Job}), faults=Faults(kinds=("evict", "crash", "deploy"), at_most=1))
+async def jobs(world: World) -> None:
+    job: Any = world.env.JOB.get_by_name("j")
+    kv = world.object("JOB", "j").storage.kv
+    world.leads_to("what runs is done", lambda: kv.get("state") == "running", lambda: kv.get("state") == "done")
+    try:
+        await job.run()
+    except Exception:
+        world.sometimes("cut short")
+
+
+def test_what_a_fault_has_done_is_told_with_the_line_of_the_app() -> None:
+    """A write that was lost, or a handler that was cut short."""
+    _, found = why(jobs)
+    assert found.object == "JOB/j"
+    assert found.first.where is not None
+    assert found.first.where.startswith("test_explain.py:")
+    assert found.passing.startswith("without ")
+
+
 def test_a_passed_run_has_no_explanation() -> None:
     run = simulate(load_scenario(SCENARIOS / "subscribe_race.py"))
     assert run.explanation is None
