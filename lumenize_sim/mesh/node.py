@@ -32,6 +32,10 @@ class HandlerView:
 class MeshNode:
     """Base of Durable Objects, Workers and clients in a mesh."""
 
+    #: A node never leaves by value: the empty chain gives the node itself (OC-19), and the fields of one that is an
+    #: attrs class or dataclass would be read without a call (OC-34).
+    __platform_name__ = "LumenizeNode"
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, member in vars(cls).items():

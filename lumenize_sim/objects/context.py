@@ -223,6 +223,9 @@ class DurableObject:
     ``web_socket_error(ws, error)``; all other public methods may be called over RPC.
     """
 
+    #: It never leaves by value, not even as an attrs class or dataclass, whose fields would be its state.
+    __platform_name__ = "DurableObject"
+
     ctx: DurableObjectState
     env: Any
 

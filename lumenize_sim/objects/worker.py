@@ -84,6 +84,9 @@ class WorkerEntrypoint:
         env: the app's bindings.
     """
 
+    #: It never leaves by value, not even as an attrs class or dataclass.
+    __platform_name__ = "WorkerEntrypoint"
+
     ctx: WorkerContext
     env: Any
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -309,6 +310,47 @@ def test_a_frame_that_refers_to_itself_over_and_over_is_answered(chain: Any) -> 
         answers = await answer_to(world, [json.dumps({**frame, "callContext": {"callChain": [], "state": state}})])
         assert [loads(text)["type"] for text in answers] == ["connection_status", "call_response", "call_response"]
         assert all(len(text) < 10_000 for text in answers)
+
+    run = simulate(attack)
+    assert run.failure is None, run.failure
+
+
+@dataclass(init=False, eq=False)
+class Open(LumenizeDO):
+    """A node whose state stands in fields, which data of that kind would show."""
+
+    secret: str = SECRET
+
+    @mesh
+    def echo(self, *args: Any) -> list[Any]:
+        return list(args)
+
+    @mesh
+    def keep(self) -> None:
+        self.ctx.storage.kv.put("me", self)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        [],
+        [{"type": "nothing"}],
+        [{"type": "get", "key": "keep"}, {"type": "apply", "args": []}],
+        [
+            {"type": "get", "key": "echo"},
+            {"type": "apply", "args": [{"__isNestedOperation": True, "__operationChain": []}]},
+        ],
+    ],
+)
+def test_no_chain_copies_the_node_even_where_it_is_a_dataclass(chain: Any) -> None:
+    """OC-19, OC-34: the empty chain is the node, and its fields would be attributes read without a call."""
+
+    @scenario(Mesh(bindings={"NODE": Open}))
+    async def attack(world: World) -> None:
+        frame = {"type": "call", "callId": "c", "binding": "NODE", "instance": "n", "chain": {"json": chain}}
+        answers = await answer_to(world, [json.dumps(frame)])
+        assert SECRET not in "".join(answers)
+        assert any('Could not serialize object of type \\"LumenizeNode\\"' in text for text in answers)
 
     run = simulate(attack)
     assert run.failure is None, run.failure
