@@ -20,6 +20,8 @@ MESSAGE_LIMIT_BYTES: Final = 32 * 1024 * 1024
 _CERTAINLY_SMALL: Final = MESSAGE_LIMIT_BYTES // 8
 #: Where it refers to what it wrote before, in 5 bytes, the platform may write a string of at most this length again.
 _SMALL_WITH_REFERENCES: Final = 8_000
+_MANY: Final = 500
+_HOLDERS: Final = frozenset({list, dict})
 
 
 def certainly_small(value: Any) -> bool:
@@ -39,7 +41,10 @@ def checked(value: Any) -> Any:
     """
     try:
         # No version without references here: lists of the same list of the same list are endless without them.
-        if len(dumps(value)) < _SMALL_WITH_REFERENCES:
+        # References cost more than they tell where there is much to write.
+        if not (type(value) in _HOLDERS and len(value) > _MANY) and len(dumps(value)) < _SMALL_WITH_REFERENCES:
+            return value
+        if _is_tree(value) and certainly_small(value):
             return value
     except ValueError:  # a type that only the platform has
         pass
@@ -50,6 +55,23 @@ def checked(value: Any) -> Any:
             f"{size} bytes."
         )
     return value
+
+
+def _is_tree(value: Any) -> bool:
+    """Whether no list or dict stands in two places; cheap beside the copy that was just made of it."""
+    seen: set[int] = set()
+    todo = [value]
+    while todo:
+        holder = todo.pop()
+        kind = type(holder)
+        if kind is not list and kind is not dict:
+            continue
+        if id(holder) in seen:
+            return False
+        seen.add(id(holder))
+        items = holder.values() if kind is dict else holder
+        todo += [item for item in items if type(item) in _HOLDERS]
+    return True
 
 
 def message_bytes(value: Any) -> int:
