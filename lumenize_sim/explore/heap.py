@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 __all__ = ["settled_heap"]
 
 
 @contextmanager
-def settled_heap() -> Iterator[None]:
+def settled_heap() -> Generator[None, None, None]:
     """Leave out of automatic collections what is there already: the modules of the app, of this package, of a test run.
 
     Each run leaves some hundred objects in cycles, so that a full collection comes after

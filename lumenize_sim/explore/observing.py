@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def _text(value: Any) -> str:
 
 
 @contextmanager
-def machine(which: str) -> Iterator[None]:
+def machine(which: str) -> Generator[None, None, None]:
     """What an app sees of the machine is that of this one, or of another."""
     backwards = which == "another"
     real_listdir, real_scandir = os.listdir, os.scandir
