@@ -39,7 +39,7 @@ class Crew(Protocol):
         """After `BrokenExecutor`: others take over."""
 
     def stop(self) -> None:
-        """Nothing more is wanted; what is under way is dropped."""
+        """Nothing more is wanted; what is under way is dropped.  May be called twice."""
 
 
 class Hands:
@@ -123,8 +123,9 @@ class Executors:
             future.cancel()
         for executor in self._own:
             executor.shutdown(wait=False, cancel_futures=True)
-        if self._client is not None:
-            self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
 
 def crew_of(jobs: int, on: Executor | str | None) -> Crew | None:

@@ -115,6 +115,9 @@ def explore(
             if book is not None:
                 book.close()
             raise
+        finally:
+            if crew is not None:  # a small world was perhaps exhausted without one
+                crew.stop()
         if book is not None:
             book.remove()
         return report

@@ -7,7 +7,7 @@ import threading
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, Verbosity, assume, note, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, assume, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.stateful import Bundle, precondition, run_state_machine_as_test
@@ -20,7 +20,7 @@ from lumenize_sim.world.options import WorldOptions
 
 QUICK = settings(
     max_examples=60, stateful_step_count=8, deadline=None, database=None, derandomize=False, print_blob=False,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck), phases=[phase for phase in Phase if phase is not Phase.explain],
 )  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def steps_of(
     with pytest.raises(BaseException) as caught:  # its type is what is asked for
         run_state_machine_as_test(seed(options.pop("seed", 1))(machine), settings=settings(QUICK, **options))
     text = "\n".join([capsys.readouterr().out, *getattr(caught.value, "__notes__", [])])
-    text = re.sub(r"\(\s+(\d+),\s+(\d+),?\s*\)", r"(\1, \2)", text)  # a list of tuples is broken into lines
+    text = re.sub(r"\(\s*(\d+),\s*(\d+),?\s*\)", r"(\1, \2)", text)  # a list of tuples is broken into lines
     steps = re.findall(r"^(?:\w+ = )?state\.(.*)$", text, re.MULTILINE)
     names = [i.__name__ for i in vars(machine).values() if callable(i) and hasattr(i, "hypothesis_stateful_invariant")]
     return caught.value, [step for step in steps if step.partition("(")[0] not in (*names, "teardown")]

@@ -101,6 +101,15 @@ async def answered(world: Any, workload: Workload = NOTHING) -> None:
         assert len([answer for answer in client.answers if isinstance(answer, int)]) == len(asked)
 
 
+@scenario(app, faults=Faults(kinds=("lost-call",), at_most=1))
+async def asks(world: Any) -> None:
+    tab = await world.connect(Tab, sub="alice")
+    tab.put("a")
+    tab.put("b")
+    await world.settle()
+    assert tab.answers == (1, 2)
+
+
 def smallest(strategy: Any, holds: Any = lambda sim: sim.outcome.failed, many: int = 600) -> Any:
     return find(strategy, holds, settings=settings(QUICK, max_examples=many))
 
@@ -194,15 +203,6 @@ def test_parts_of_a_plan_are_written_as_they_are_read() -> None:
 # -- parts ---------------------------------------------------------------------------------------
 
 
-@scenario(app, faults=Faults(kinds=("lost-call",), at_most=1))
-async def asks(world: Any) -> None:
-    tab = await world.connect(Tab, sub="alice")
-    tab.put("a")
-    tab.put("b")
-    await world.settle()
-    assert tab.answers == (1, 2)
-
-
 def test_faults_and_schedules_can_be_drawn_apart() -> None:
     wrong = find(faults(asks), lambda plan: planned(asks, *plan).outcome.failed, settings=QUICK)
     assert [choice.kind for choice in wrong] == ["fault"]
@@ -247,9 +247,9 @@ def test_mistakes_are_told_when_the_strategy_is_made(make: Any, message: str) ->
 # -- databases and seeds -----------------------------------------------------------------------------
 
 TEST = """
-from test_workloads import *
-@given(simulations(in_order, workload=WORK))
-@settings(deadline=None)
+from workload_app import *
+@given(simulations(asks))
+@settings(deadline=None, max_examples=30)
 def test_it(sim):
     sim.check()
 """
@@ -285,7 +285,7 @@ def test_redis_keeps_failures_from_one_machine_to_the_next() -> None:
 @pytest.mark.slow
 def test_hypothesis_seed_and_derandomised_profiles_repeat_a_run(pytester: pytest.Pytester) -> None:
     source = Path(__file__).read_text(encoding="utf-8")
-    pytester.makepyfile(test_workloads=source.partition("# -- what it shrinks to")[0].replace("pytest_plugins", "_"))
+    pytester.makepyfile(workload_app=source.partition("# -- what it shrinks to")[0].replace("pytest_plugins", "_"))
     pytester.makepyfile(test_it=TEST + "    \n")
     pytester.makeconftest(
         "from hypothesis import settings\n"
@@ -294,7 +294,7 @@ def test_hypothesis_seed_and_derandomised_profiles_repeat_a_run(pytester: pytest
     )
 
     def falsifying(*args: str) -> list[str]:
-        result = pytester.runpytest_subprocess("-p", "no:benchmark", "-p", "no:cacheprovider", "test_it.py", *args)
+        result = pytester.runpytest_inprocess("-p", "no:benchmark", "-p", "no:cacheprovider", "test_it.py", *args)
         result.assert_outcomes(failed=1)
         return [line for line in result.outlines if "sim=planned(" in line or "example: @example(" in line]
 
