@@ -75,6 +75,17 @@ def test_whatever_is_cut_off_the_units_before_it_are_read(
     assert not path.exists()
 
 
+def test_a_line_without_its_end_is_cut_off(tmp_path: Path) -> None:
+    """Whole but for the line break: the next line would be written behind it."""
+    path = tmp_path / "j"
+    path.write_bytes(written(path, [Tally(ran=64), Tally(ran=63)])[:-1])
+    journal = Journal(path, ASSIGNMENT, resume=True)
+    assert list(journal.tallies.values()) == [Tally(ran=64)]
+    journal.write(Unit(1, 64, 64), Tally(ran=62))
+    journal.close()
+    assert list(Journal(path, ASSIGNMENT, resume=True).tallies.values()) == [Tally(ran=64), Tally(ran=62)]
+
+
 def test_damage_in_the_middle_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "j"
     content = written(path, [Tally(ran=64), Tally(ran=63)])

@@ -150,6 +150,7 @@ def test_no_unit_is_lost_or_counted_twice_whatever_happens_to_whoever_runs_it(
             if what == "twice":
                 ledger.done(unit, tally_of(unit, failures))
             away.remove(unit)
+        assert all(index >= ledger._next for index in ledger._back), "what is counted is not kept for counting"
     assert attrs.asdict(ledger.counted, recurse=False, filter=attrs.filters.exclude("corpus")) == attrs.asdict(
         expected.counted, recurse=False, filter=attrs.filters.exclude("corpus")
     )
