@@ -18,7 +18,7 @@ from itertools import product
 import attrs
 
 from lumenize_sim.errors import UsageError
-from lumenize_sim.explore.happenings import Recording
+from lumenize_sim.explore.happenings import NEVER, Recording
 from lumenize_sim.explore.leaks import leaked, remembered
 from lumenize_sim.explore.reversals import Reversals
 from lumenize_sim.explore.run import apart, guided
@@ -36,7 +36,7 @@ __all__ = ["Behaviour", "Enumeration", "Search", "enumerate_behaviours", "kept_b
 
 #: Endings that cut a run short, so that something may lie behind them.
 _CUT = ("step_limit", "cpu_limit")
-#: Steps of a run that somebody who has little time still looks at.
+#: Steps of a run after which the world is not small.
 _SMALL = 400
 
 
@@ -249,7 +249,7 @@ class _Orders:
     def outcomes(self) -> Iterator[tuple[Outcome, FaultPlan]]:
         search = self.search
         while search.runs < search.limit:
-            recording = Recording(self.path, total=search.total)
+            recording = Recording(self.path, total=search.total, at_most=_SMALL if search.small else NEVER)
             plan = FaultPlan(self.planned, census=self.census)
             search.runs += 1
             outcome = run_scenario(search.scenario, recording, plan=plan, seed=search.seed, trace=True)
@@ -264,7 +264,7 @@ class _Orders:
                 self.why = f"a run was cut short ({outcome.kind}), and something may lie behind that"
             if outcome.kind != "diverged":
                 yield outcome, plan
-            if search.small and len(recording.steps) > _SMALL:
+            if search.small and len(recording.steps) >= _SMALL:
                 self.why = "the world is not small"
                 break
             self._plan(recording, outcome.kind)

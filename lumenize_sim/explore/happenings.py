@@ -102,14 +102,20 @@ class Step:
 class Recording:
     """The chooser of an exhaustive search: follows a `Path` to its end, then first come, first served.
 
+    Args:
+        path: the states from the beginning, and what is to be run from them.
+        total: every order matters, as monitors watch.
+        at_most: break the run off after so many steps.
+
     Attributes:
         steps: what happened.
         known: all events that became known, in order.
         log, late: see `Chooser`.
     """
 
-    def __init__(self, path: Path, *, total: bool) -> None:
+    def __init__(self, path: Path, *, total: bool, at_most: int = NEVER) -> None:
         self.path = path
+        self.at_most = at_most
         self.total = total
         self.steps: list[Step] = []
         self.known: list[Happening] = []
@@ -144,7 +150,7 @@ class Recording:
             event.delay_limit_us and due - event.sent_us <= event.delay_limit_us for event in enabled
         )
         scopes = {event.label: EVERYTHING if self.total else event.receiver for event in enabled}
-        label = self.path.step(scopes, passable)
+        label = self.path.step(scopes, passable) if len(self.steps) < self.at_most else None
         if label is None:
             raise Diverged("a state that is gone through elsewhere", "nothing", "nothing")
         if label == TIME:

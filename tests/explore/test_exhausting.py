@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from lumenize_sim import DurableObject, Faults, Mesh, UsageError, World, enumerate_behaviours, explore, gather, scenario
+from lumenize_sim.explore.exhaustive import Search
 
 
 class Shelf(DurableObject):
@@ -63,6 +64,23 @@ def test_where_they_are_not_few_the_schedules_are_drawn_as_if_nobody_had_looked(
     for more in ({"schedules": 50}, {"schedules": 500, "strategy": "random"}):
         report = explore(three_puts, save=None, **more)  # type: ignore[arg-type]  # of several types
         assert (report.schedules, report.exhaustive, report.complete) == (more["schedules"], "", False)
+
+
+def test_a_long_run_is_given_up_before_it_ends() -> None:
+    """Its bookkeeping would cost more than the schedules."""
+    seen: list[int] = []
+
+    @scenario(app)
+    async def long(world: World) -> None:
+        for n in range(300):
+            seen.append(n)
+            await world.env.S.get_by_name("s").put("a")
+
+    search = Search(long, limit=100, seed=0, small=True)
+    assert list(search.behaviours()) == []
+    assert search.runs == 1
+    assert max(seen) < 250
+    assert "not small" in search.why
 
 
 def test_a_failure_among_all_orders_is_shrunk_like_any_other() -> None:
