@@ -15,7 +15,7 @@ import pytest
 from lumenize_sim import UsageError
 from tests.quality.bench import Plan, Progress, main, tasks_of
 from tests.quality.cases import FOLDER, Case, cases_in
-from tests.quality.page import BEGIN, END, rendered
+from tests.quality.page import BEGIN, END, PAGE, RESULTS, rendered
 from tests.quality.search import Searched, searched
 from tests.quality.survival import Survival
 from tests.quality.trials import STRATEGIES, Trial
@@ -316,6 +316,12 @@ def test_ctrl_c_ends_it_with_a_word(
     monkeypatch.setattr("tests.quality.bench.run", interrupted)
     assert quality("--only", "counter") == 130
     assert "--resume FILE" in capsys.readouterr().err
+
+
+def test_the_page_shows_the_results_on_file() -> None:
+    """Both are written by `make quality WRITE=1`; neither is edited by hand."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert rendered(page, json.loads(RESULTS.read_text(encoding="utf-8"))) == page
 
 
 def test_a_page_keeps_what_is_written_by_hand(capsys: pytest.CaptureFixture[str], quality: Quality) -> None:
