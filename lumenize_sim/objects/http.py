@@ -171,9 +171,16 @@ class Response(httpx.Response):
 
     @classmethod
     def of(cls, response: httpx.Response) -> Response:
-        """A copy of ``response``, which has been read."""
+        """A copy of ``response``, which has been read.
+
+        Raises:
+            TypeError: it is none.
+        """
         if isinstance(response, Response):
             return _twin(response)
+        if not isinstance(response, httpx.Response):
+            kind = type(response).__name__
+            raise TypeError(f"Response.of() copies a response, not {kind}; write Response(200, body) for a new one")
         return cls(response.status_code, response.content or None, response.headers)
 
     @property

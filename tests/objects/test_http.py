@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -82,3 +84,9 @@ def test_a_status_without_body_has_none(status: int) -> None:
     with pytest.raises(TypeError, match="null body status"):
         Response(status, "x")
     assert Response(status).body is None
+
+
+@pytest.mark.parametrize("value", ["ok", b"ok", None, {"status": 200}])
+def test_a_copy_of_what_is_no_response_is_refused_by_name(value: Any) -> None:
+    with pytest.raises(TypeError, match=f"not {type(value).__name__}; write Response"):
+        Response.of(value)

@@ -562,3 +562,14 @@ def test_a_full_database_breaks_the_store_and_keeps_earlier_commits() -> None:
         store.commit()
     store.crash(1)
     assert dict(Storage(Store(store.durable, hooks=StoreHooks()), now_ms=lambda: 0).kv.list()) == {"a": 1}
+
+
+def test_the_first_sql_may_run_while_entries_are_read() -> None:
+    """ST-13, ST-15: also with the generator of a simulated object, whose functions SQLite takes from nobody who reads."""
+    store = Store(Durable(), hooks=StoreHooks(), generator=random.Random(0))
+    storage = Storage(store, now_ms=lambda: 1000)
+    storage.put({"a": 1, "b": 2})
+    entries = storage.kv.list()
+    assert next(entries) == ("a", 1)
+    assert storage.sql.exec("SELECT typeof(random()) AS kind").one() == {"kind": "integer"}
+    assert next(entries) == ("b", 2)

@@ -116,7 +116,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_now_ms", "_random", "_regulated", "db", "execute", "explosive", "plans", "rights",
+        "_now_ms", "_regulated", "db", "execute", "explosive", "plans", "rights",
     )  # fmt: skip
 
     def __init__(
@@ -144,10 +144,14 @@ class Connection:
         self.explosive = False
         self._regulated = False
         self._now_ms = now_ms
-        self._random = generator
+        if generator is not None:
+            # SQLite's own generator is one per process and seeded by the system.  At once, because SQLite refuses it
+            # while somebody reads, be it a `kv.list()` in whose midst the first user SQL runs.
+            self.db.create_scalar_function("random", lambda *_: generator.getrandbits(64) - (1 << 63), 0)
+            self.db.create_scalar_function("randomblob", lambda *n: generator.randbytes(max(1, int(n[0] or 0))), 1)
 
     def regulate(self, limits: Limits) -> None:
-        """Prepare for user SQL: limits, authorizer, own randomness.  Done once, before its first statement."""
+        """Prepare for user SQL: limits, authorizer.  Done once, before its first statement."""
         if self._regulated:
             return
         self._regulated = True
@@ -166,11 +170,6 @@ class Connection:
             (apsw.SQLITE_LIMIT_ATTACHED, 0),
         ):
             db.limit(limit, value)
-        generator = self._random
-        if generator is not None:
-            # SQLite's own generator is one per process and seeded by the system.
-            db.create_scalar_function("random", lambda *_: generator.getrandbits(64) - (1 << 63), 0)
-            db.create_scalar_function("randomblob", lambda *n: generator.randbytes(max(1, int(n[0] or 0))), 1)
         self.explosive = self.execute("SELECT 1 FROM sqlite_schema WHERE sql LIKE '%rollback%'").get is not None
         db.authorizer = self.rights
 
