@@ -178,10 +178,11 @@ class Response(httpx.Response):
         """
         if isinstance(response, Response):
             return _twin(response)
-        if not isinstance(response, httpx.Response):
-            kind = type(response).__name__
-            raise TypeError(f"Response.of() copies a response, not {kind}; write Response(200, body) for a new one")
-        return cls(response.status_code, response.content or None, response.headers)
+        given: object = response  # users without a type checker give a body
+        if isinstance(given, httpx.Response):
+            return cls(response.status_code, response.content or None, response.headers)
+        kind = type(given).__name__
+        raise TypeError(f"Response.of() copies a response, not {kind}; write Response(200, body) for a new one")
 
     @property
     def status(self) -> int:

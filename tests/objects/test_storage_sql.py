@@ -565,7 +565,7 @@ def test_a_full_database_breaks_the_store_and_keeps_earlier_commits() -> None:
 
 
 def test_the_first_sql_may_run_while_entries_are_read() -> None:
-    """ST-13, ST-15: also with the generator of a simulated object, whose functions SQLite takes from nobody who reads."""
+    """ST-13, ST-15: with the generator of a simulated object too; SQLite takes no functions while somebody reads."""
     store = Store(Durable(), hooks=StoreHooks(), generator=random.Random(0))
     storage = Storage(store, now_ms=lambda: 1000)
     storage.put({"a": 1, "b": 2})
