@@ -47,9 +47,13 @@ def once() -> bool:
         return False
     return True
 
+def trouble():
+    LINE
+
 @scenario(Mesh(bindings={"BOARD": Board}))
 async def last_wins(world):
-    LINE
+    if os.getpid() != HOME:  # whoever hands out also looks whether the world is small; it is to live
+        trouble()
     alice, bob = await world.connect(Tab, sub="alice"), await world.connect(Tab, sub="bob")
     alice.put()
     bob.put()
@@ -60,7 +64,7 @@ async def last_wins(world):
 
 def app(folder: Path, line: str = "pass") -> Scenario:
     file = folder / "sweep_app.py"
-    file.write_text(APP.replace("LINE", line), encoding="utf-8")
+    file.write_text(APP.replace("LINE", line).replace("HOME", str(os.getpid())), encoding="utf-8")
     return load_scenario(file)
 
 
