@@ -105,7 +105,7 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
         _number(replays[len(replays) // 2] if replays else None),
         f"{one['explained']} of {one['found']}",
         f"{failures / max(1, schedules):.3%} of {schedules:,}",
-        f"{one['twin']:,}" if not one["twin_failures"] else "fails",
+        "fails" if one["twin_failures"] else "all of them" if one.get("complete") else f"{one['twin']:,}",
     )
 
 

@@ -83,6 +83,9 @@ def test_a_twin_that_fails_or_has_not_run_falls_short() -> None:
     *mixed, twin = trials()
     assert judged([*mixed, attrs.evolve(twin, found=7, message="lost")]) == ["dummy: the twin fails: lost"]
     assert judged(mixed) == ["dummy: the twin has passed 0 of 100 schedules"]
+    few = attrs.evolve(twin, schedules=7)
+    assert judged([*mixed, few]) == ["dummy: the twin has passed 7 of 100 schedules"]
+    assert judged([*mixed, attrs.evolve(few, complete=True)]) == []  # there are no more than these
 
 
 def test_a_mix_that_is_much_worse_than_one_strategy_falls_short() -> None:

@@ -52,6 +52,7 @@ class Trial:
     Attributes:
         case, twin, strategy, seed: of the task.
         schedules: that were run.
+        complete: these were all that there are.
         found: the number of the schedule that failed, from 1; 0 where none did.
         by: the strategy of that schedule.
         non_default: choices of the shrunk tape.
@@ -68,6 +69,7 @@ class Trial:
     strategy: str
     seed: int
     schedules: int
+    complete: bool = False
     found: int = 0
     by: str = ""
     non_default: int = 0
@@ -103,7 +105,7 @@ def run(task: Task) -> Trial:
         )
     except AppError as error:
         return attrs.evolve(trial, trouble=str(error), seconds=time.process_time() - began)
-    trial = attrs.evolve(trial, schedules=report.schedules)
+    trial = attrs.evolve(trial, schedules=report.schedules, complete=report.complete)
     if report.failures:
         failure = report.failures[0]
         tape = failure.run.tape
