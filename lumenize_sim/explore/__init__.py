@@ -9,12 +9,12 @@ from lumenize_sim.explore.exhaustive import Enumeration as Enumeration
 from lumenize_sim.explore.exhaustive import enumerate_behaviours as enumerate_behaviours
 from lumenize_sim.explore.explorer import explore as explore
 from lumenize_sim.explore.loading import load_scenario as load_scenario
+from lumenize_sim.explore.replaying import replay as replay
+from lumenize_sim.explore.replaying import simulate as simulate
 from lumenize_sim.explore.report import Failure as Failure
 from lumenize_sim.explore.report import Progress as Progress
 from lumenize_sim.explore.report import Report as Report
 from lumenize_sim.explore.run import Run as Run
-from lumenize_sim.explore.run import replay as replay
-from lumenize_sim.explore.run import simulate as simulate
 
 __all__ = [
     "Behaviour",

@@ -18,10 +18,11 @@ from itertools import product
 import attrs
 
 from lumenize_sim.errors import UsageError
+from lumenize_sim.explore.apart import apart
 from lumenize_sim.explore.happenings import NEVER, Recording
 from lumenize_sim.explore.leaks import leaked, remembered
 from lumenize_sim.explore.reversals import Reversals
-from lumenize_sim.explore.run import apart, guided
+from lumenize_sim.explore.roaming import guided
 from lumenize_sim.explore.wakeup import Path
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import EVERYTHING

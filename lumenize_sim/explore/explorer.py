@@ -9,14 +9,16 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from lumenize_sim.errors import AppError, UsageError
+from lumenize_sim.explore.apart import apart
 from lumenize_sim.explore.assignment import Assignment
 from lumenize_sim.explore.crew import Crew, crew_of
 from lumenize_sim.explore.exhaustive import Search, told
 from lumenize_sim.explore.fresh import verify_fresh
 from lumenize_sim.explore.journal import Journal
 from lumenize_sim.explore.ledger import Ledger
+from lumenize_sim.explore.replaying import record
 from lumenize_sim.explore.report import Failure, Progress, Report
-from lumenize_sim.explore.run import adjusted, apart, record, saved
+from lumenize_sim.explore.run import adjusted, saved
 from lumenize_sim.explore.shard import Shard, signature_of
 from lumenize_sim.explore.shrink import BUDGET
 from lumenize_sim.explore.strategies import NAMES

@@ -16,9 +16,10 @@ import attrs
 
 from lumenize_sim.explore.sighting import Sighting
 from lumenize_sim.kernel.agenda import Agenda
-from lumenize_sim.kernel.chooser import DRIVER, GuidedChooser
+from lumenize_sim.kernel.chooser import DRIVER
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.guide import NobodyWaits
+from lumenize_sim.kernel.guided import GuidedChooser
 
 __all__ = ["Flip", "FlipGuide", "Flipping", "flips_of", "minimised"]
 

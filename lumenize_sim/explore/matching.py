@@ -24,9 +24,10 @@ import attrs
 from lumenize_sim.explore.profile import Noting
 from lumenize_sim.kernel.agenda import Agenda
 from lumenize_sim.kernel.choice import Choice
-from lumenize_sim.kernel.chooser import EVERYTHING, THE_END, FreeChooser, Guide, GuidedChooser, Strategy
+from lumenize_sim.kernel.chooser import EVERYTHING, THE_END, FreeChooser, Strategy
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.guide import NobodyWaits
+from lumenize_sim.kernel.guided import Guide, GuidedChooser
 from lumenize_sim.kernel.plan import FaultPlan, place_of
 from lumenize_sim.kernel.tape import Tape
 from lumenize_sim.world.network import SimCall

@@ -22,9 +22,9 @@ import attrs
 from lumenize_sim.errors import LumenizeSimError
 from lumenize_sim.explore.leaks import leaked, remembered
 from lumenize_sim.explore.loading import load_scenario
-from lumenize_sim.explore.run import fired, tasks_of
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.explore.roaming import fired, tasks_of
 from lumenize_sim.kernel.guide import TapeGuide
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.kernel.tape import Tape
 from lumenize_sim.trace.codec import plain

@@ -14,8 +14,8 @@ from typing import Any
 import attrs
 
 from lumenize_sim.explore.sighting import Sighting
-from lumenize_sim.kernel.chooser import Guide, GuidedChooser
 from lumenize_sim.kernel.event import Event
+from lumenize_sim.kernel.guided import Guide, GuidedChooser
 
 __all__ = ["EMPTY", "Noting", "Profile", "kind_of"]
 

@@ -19,7 +19,8 @@ from lumenize_sim.explore.exhaustive import Behaviour, Search
 from lumenize_sim.explore.heap import settled_heap
 from lumenize_sim.explore.leaks import leaked, remembered
 from lumenize_sim.explore.profile import Profile
-from lumenize_sim.explore.run import Roamed, canonical, census, record, roam
+from lumenize_sim.explore.replaying import record
+from lumenize_sim.explore.roaming import Roamed, canonical, census, roam
 from lumenize_sim.explore.shrink import shrink
 from lumenize_sim.explore.sighting import Sighting
 from lumenize_sim.explore.strategies import Corpus, strategy_of, turn_of

@@ -24,7 +24,7 @@ import attrs
 
 from lumenize_sim.explore.flips import Flip, FlipGuide, Flipping, flips_of, minimised
 from lumenize_sim.explore.profile import Noting
-from lumenize_sim.explore.run import canonical, fired, guided, tasks_of
+from lumenize_sim.explore.roaming import canonical, fired, guided, tasks_of
 from lumenize_sim.explore.sighting import Sighting
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import THE_END

@@ -10,7 +10,8 @@ import attrs
 import pytest
 
 from lumenize_sim.errors import UsageError
-from lumenize_sim.explore.run import Run, replay, saved, simulate
+from lumenize_sim.explore.replaying import replay, simulate
+from lumenize_sim.explore.run import Run, saved
 from lumenize_sim.kernel.tape import Tape
 from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.testing.failure import Told, check, judged

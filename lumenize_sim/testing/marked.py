@@ -14,8 +14,9 @@ import pytest
 
 from lumenize_sim.errors import UsageError
 from lumenize_sim.explore.explorer import explore
+from lumenize_sim.explore.replaying import replay
 from lumenize_sim.explore.report import Failure, Report
-from lumenize_sim.explore.run import Run, replay
+from lumenize_sim.explore.run import Run
 from lumenize_sim.kernel.tape import Tape
 from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.testing.failure import Told, cli_finds, error_of, judged, shown, telling, users_frames, words

@@ -23,8 +23,8 @@ from lumenize_sim import (
     scenario,
 )
 from lumenize_sim.explore import load_scenario
-from lumenize_sim.explore.run import roam
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.explore.roaming import roam
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.world.run import run_scenario
 from lumenize_sim.world.scenario import Scenario
 

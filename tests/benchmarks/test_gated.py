@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from lumenize_sim import LumenizeClient, LumenizeDO, Mesh, World, WorldOptions, mesh, scenario
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.world.run import run_scenario
 
 pytestmark = pytest.mark.benchmark(group="gated")

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from lumenize_sim.explore.exhaustive import enumerate_behaviours, kept_between
-from lumenize_sim.explore.run import census, draw_plan, roam
+from lumenize_sim.explore.roaming import census, draw_plan, roam
 from lumenize_sim.explore.strategies import Corpus, strategy_of
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.world.run import Outcome

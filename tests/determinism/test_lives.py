@@ -10,7 +10,7 @@ import pytest
 
 from lumenize_sim import Faults, simulate
 from lumenize_sim.explore import load_scenario
-from lumenize_sim.explore.run import census
+from lumenize_sim.explore.roaming import census
 from lumenize_sim.world.randomness import generator
 from tests.determinism.data.lives import LIVES
 from tests.determinism.test_one_tape_one_digest import replays

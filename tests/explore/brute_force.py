@@ -15,7 +15,7 @@ import attrs
 from lumenize_sim import Scenario
 from lumenize_sim.explore.exhaustive import Enumeration, enumerate_behaviours
 from lumenize_sim.explore.loading import load_module
-from lumenize_sim.explore.run import record
+from lumenize_sim.explore.replaying import record
 from lumenize_sim.kernel.chooser import FreeChooser
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.guide import orders_of

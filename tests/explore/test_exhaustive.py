@@ -11,7 +11,8 @@ import pytest
 from lumenize_sim import Faults, Network, Scenario, UsageError, World, WorldOptions, replay, scenario
 from lumenize_sim.explore.exhaustive import enumerate_behaviours
 from lumenize_sim.explore.loading import load_scenario
-from lumenize_sim.explore.run import canonical, census, record, roam
+from lumenize_sim.explore.replaying import record
+from lumenize_sim.explore.roaming import canonical, census, roam
 from lumenize_sim.kernel.guide import orders_of
 from lumenize_sim.world.randomness import generator
 from lumenize_sim.world.run import Outcome

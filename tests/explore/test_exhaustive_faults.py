@@ -19,7 +19,7 @@ from lumenize_sim import (
     scenario,
 )
 from lumenize_sim.explore.exhaustive import enumerate_behaviours
-from lumenize_sim.explore.run import record
+from lumenize_sim.explore.replaying import record
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.world.faults import KINDS
 from lumenize_sim.world.options import OPTIONS, option_kind

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumenize_sim.explore.loading import load_scenario
-from lumenize_sim.explore.run import record
+from lumenize_sim.explore.replaying import record
 from lumenize_sim.explore.shrink import run_leniently
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.guide import orders_of

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lumenize_sim.explore.loading import load_scenario
-from lumenize_sim.explore.run import census
+from lumenize_sim.explore.roaming import census
 from lumenize_sim.explore.shard import Shard
 from lumenize_sim.explore.sighting import Log, Noted, Race, Sighting
 from lumenize_sim.explore.strategies import Corpus, make_strategy

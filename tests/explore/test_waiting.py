@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lumenize_sim import Faults, Scenario, explore, replay
 from lumenize_sim.explore.loading import load_module, load_scenario
-from lumenize_sim.explore.run import canonical, census, guided, record, roam
+from lumenize_sim.explore.replaying import record
+from lumenize_sim.explore.roaming import canonical, census, guided, roam
 from lumenize_sim.explore.shrink import _merged, run_leniently
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import Diverged

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lumenize_sim.kernel.anchors import AnchoredGuide
 from lumenize_sim.kernel.choice import Choice
-from lumenize_sim.kernel.chooser import THE_END, GuidedChooser
+from lumenize_sim.kernel.chooser import THE_END
+from lumenize_sim.kernel.guided import GuidedChooser
 from tests.kernel.test_chooser import agenda_of, event, run
 
 

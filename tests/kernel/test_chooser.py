@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from lumenize_sim.errors import SimulatorError
 from lumenize_sim.kernel.agenda import Agenda
 from lumenize_sim.kernel.choice import Choice
-from lumenize_sim.kernel.chooser import TIME_STEP, Diverged, FreeChooser, GuidedChooser
+from lumenize_sim.kernel.chooser import TIME_STEP, Diverged, FreeChooser
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.guide import OrderGuide, TapeGuide, orders_of
+from lumenize_sim.kernel.guided import GuidedChooser
 
 ACTOR: Any = None
 

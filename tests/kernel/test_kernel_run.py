@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from lumenize_sim.errors import SimulatorError
-from lumenize_sim.kernel.chooser import GuidedChooser
 from lumenize_sim.kernel.event import Event
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.kernel.kernel import Ending, Kernel, Link
 
 strand_var: ContextVar[Any] = ContextVar("strand", default=None)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lumenize_sim import Mesh, World, WorldOptions, scenario
-from lumenize_sim.explore.run import roam
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.explore.roaming import roam
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.world.run import Outcome, run_scenario
 from lumenize_sim.world.seats import FreeSeat

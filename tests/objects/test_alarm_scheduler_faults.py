@@ -20,7 +20,7 @@ from lumenize_sim import (
     scenario,
     simulate,
 )
-from lumenize_sim.explore.run import census
+from lumenize_sim.explore.roaming import census
 from lumenize_sim.kernel.plan import fault_label
 from lumenize_sim.objects import AlarmInfo, Pending
 from lumenize_sim.objects.ids import id_from_name

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lumenize_sim import DurableObject, MachineOptions, Mesh, World, WorldOptions, scenario
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.kernel.plan import FaultPlan, fault_label
 from lumenize_sim.objects import AlarmInfo
 from lumenize_sim.world.faults import KINDS

@@ -20,7 +20,7 @@ from lumenize_sim import (
     scenario,
     simulate,
 )
-from lumenize_sim.explore.run import census, draw_plan, roam
+from lumenize_sim.explore.roaming import census, draw_plan, roam
 from lumenize_sim.objects import AlarmInfo
 from lumenize_sim.world.faults import Faults as AllFaults
 

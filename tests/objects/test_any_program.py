@@ -31,7 +31,7 @@ from lumenize_sim import (
     WorldOptions,
     gather,
 )
-from lumenize_sim.explore.run import roam
+from lumenize_sim.explore.roaming import roam
 
 #: An operation: its name, a key, a time; or its name, operations inside it, a time.
 Op = tuple[str, Any, float]

@@ -9,7 +9,7 @@ import trio
 
 from lumenize_sim import DurableObject, Mesh, World, WorldOptions, explore, scenario, simulate
 from lumenize_sim.clone import RangeError
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.objects import Request, Response, WebSocketPair, WebSocketRequestResponsePair
 from lumenize_sim.objects.options import EXPLORED, MachineOptions

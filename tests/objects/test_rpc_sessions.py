@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumenize_sim import DurableObject, Mesh, RpcTarget, World, scenario
-from lumenize_sim.explore.run import roam
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.explore.roaming import roam
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.world.run import run_scenario
 
 MESH_KINDS = st.sampled_from(["get", "dup", "dispose", "call", "give", "give and keep", "let go", "pipeline", "crash"])

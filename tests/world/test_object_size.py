@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lumenize_sim import DurableObject, LumenizeDO, Mesh, World, WorldOptions, scenario
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.world.run import run_scenario
 
 AT_MOST_BYTES = 25_000

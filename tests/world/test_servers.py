@@ -22,8 +22,8 @@ from lumenize_sim import (
     scenario,
 )
 from lumenize_sim.errors import AppError
-from lumenize_sim.explore.run import roam
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.explore.roaming import roam
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.kernel.plan import FaultPlan, fault_label
 from lumenize_sim.objects import Request, Response
 from lumenize_sim.world.run import run_scenario

@@ -20,7 +20,7 @@ from lumenize_sim import (
     scenario,
     simulate,
 )
-from lumenize_sim.kernel.chooser import GuidedChooser
+from lumenize_sim.kernel.guided import GuidedChooser
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.objects import Request, Response, WebSocketPair
 from lumenize_sim.objects.options import MachineOptions

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from lumenize_sim import DurableObject, Mesh, World, WorldOptions, scenario, simulate
-from lumenize_sim.explore.run import roam
+from lumenize_sim.explore.roaming import roam
 from lumenize_sim.objects import Request, Response, WebSocketPair
 from lumenize_sim.objects.options import MachineOptions
 from lumenize_sim.objects.websocket import WebSocket
