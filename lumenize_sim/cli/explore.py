@@ -191,7 +191,9 @@ def print_report(printer: Printer, report: Report, *, asked: int) -> None:
     for failure in report.failures:
         print_failure(printer, failure, asked=asked)
     if len(report.failures) > 1 or report.schedules > 1:
-        printer.line((f"{report.schedules:,} schedules, {report.behaviours:,} behaviours, in {report.wall_s:.1f} s", "dim"))
+        printer.line(
+            (f"{report.schedules:,} schedules, {report.behaviours:,} behaviours, in {report.wall_s:.1f} s", "dim")
+        )
 
 
 def print_coverage(printer: Printer, report: Report) -> None:
