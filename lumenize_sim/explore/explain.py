@@ -32,7 +32,7 @@ from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.trace.trace import Trace
 
 if TYPE_CHECKING:
-    from lumenize_sim.explore.flip import Flips, Passing
+    from lumenize_sim.explore.passing import Flips, Passing
     from lumenize_sim.explore.run import Run
 
 __all__ = ["explain", "explained"]
@@ -51,7 +51,7 @@ def explain(trace: Trace, choices: Sequence[Choice] = ()) -> Finding | None:
 
 def explained(run: Run) -> tuple[Finding | None, Run | None]:
     """The pair behind the failure of ``run``, and the nearest run that passes.  Runs the app up to 40 times."""
-    from lumenize_sim.explore.flip import Flips
+    from lumenize_sim.explore.passing import Flips
 
     flips = Flips(run)
     explanation = _Explanation(run.trace, run.tape.choices, flips, run.outcome.looked)

@@ -43,6 +43,8 @@ _EARLIER = 8
 _MANY = 3
 _FLIPPING = 80
 _LAST = 48
+#: Of so many choices of order at most, pairs are tried of which one waits for both.
+_FEW = 8
 
 
 @attrs.frozen
@@ -277,10 +279,6 @@ class _Shrinker:
                 others = [choice for choice in self.best if choice is not fault]
                 if not self.try_([moved]) and len(others) > 1:
                     any(self.try_([moved, other]) for other in others)
-
-
-#: Pairs of more choices than that are not tried.
-_FEW = 8
 
 
 def _size(choices: Sequence[Choice]) -> tuple[int, int]:
