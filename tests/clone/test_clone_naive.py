@@ -13,7 +13,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lumenize_sim.clone import (
@@ -106,7 +106,7 @@ class Naive:
             return {"$type": "set", "values": [self.write(item) for item in value]}
         if isinstance(value, RemoteError):
             out = {"$type": "error", "name": value.name, "message": str(value), "stack": value.stack}
-            if hasattr(value, "cause"):
+            if getattr(value, "cause", UNDEFINED) is not UNDEFINED:  # SC-20
                 out["cause"] = self.write(value.cause)
             for key, item in vars(value).items():
                 if key not in {"name", "stack", "cause"}:
@@ -178,6 +178,7 @@ def grown(seed: int) -> Any:
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 2**32))
+@example(423608)  # an error whose cause is undefined
 def test_every_graph_is_written_as_the_rules_say(seed: int) -> None:
     value = grown(seed)
     expected = Naive(value).result
