@@ -293,7 +293,7 @@ class BrowserContext:
             **config,
         )
         watch: Any = watched
-        cls: Any = watch(made_of) if world.tracing else made_of
+        cls: Any = watch(made_of) if world.chronicle.tracing else made_of
         client: C = seat.context(f"{seat.name}!new").run(cls, made)
         world.clients.append(client)
         if wait:

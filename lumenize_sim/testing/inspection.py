@@ -79,7 +79,7 @@ def create_testing_client(world: World, binding: str, name: str) -> Any:
         UsageError: there is no such binding.
     """
     world.object(binding, name)  # refuses what is no object's binding
-    machine = world.machine_named(binding, name)
+    machine = world.machines.named(binding, name)
     host: Any = machine.host
     seat = world.driver
 
@@ -95,8 +95,10 @@ def create_testing_client(world: World, binding: str, name: str) -> Any:
             incarnation.invoke(label, lambda: _judged(instance, steps), (), lambda result: reply(_told(result)))
 
         def fire() -> None:
-            world.deliver(machine.name, label, -1)
-            machine.arrive(Arrival("call", label, None, turn, lambda error: reply(outcome.Error(error)), world.cause))
+            world.chronicle.deliver(machine.name, label, -1)
+            machine.arrive(
+                Arrival("call", label, None, turn, lambda error: reply(outcome.Error(error)), world.chronicle.cause)
+            )
 
         world.kernel.post(Event(label, host, fire, receiver=machine.name))
         return pending

@@ -33,6 +33,7 @@ from lumenize_sim.mesh.client import LumenizeClient
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.testing.failure import telling
 from lumenize_sim.testing.stage import Deviation, Stage, is_verdict
+from lumenize_sim.world.object_host import host_of
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.world import World
 
@@ -166,34 +167,34 @@ class MeshStateMachine(RuleBasedStateMachine):
     def hibernate(self, name: str) -> None:
         """An idle object loses its memory and keeps its sockets."""
         if self._machine(name).hibernate():
-            self.world.count_fault("hibernate")
+            self.world.chronicle.count_fault("hibernate")
 
     @_may("evict")
     @rule(name=_target("evict"))
     def evict(self, name: str) -> None:
         """An idle object loses memory and sockets."""
         if self._machine(name).evict():
-            self.world.count_fault("evict")
+            self.world.chronicle.count_fault("evict")
 
     @_may("crash")
     @rule(name=_target("crash"))
     def crash(self, name: str) -> None:
         """An object is gone, with what was not durable."""
         self._machine(name).crash()
-        self.world.count_fault("crash")
+        self.world.chronicle.count_fault("crash")
 
     @_may("relocate")
     @rule(name=_target("relocate"))
     def relocate(self, name: str) -> None:
         """An object goes on elsewhere; what is in flight finishes here without storage."""
         self._machine(name).end("relocate")
-        self.world.count_fault("relocate")
+        self.world.chronicle.count_fault("relocate")
 
     @_may("fail_next_flush")
     @rule(name=_target("fail_next_flush"))
     def fail_next_flush(self, name: str) -> None:
         """The next commit of an object does not become durable, which resets it."""
-        self.world.object_host(self._machine(name)).next_flush_us = -1
+        host_of(self._machine(name)).next_flush_us = -1
 
     @_may("deploy")
     @rule(name=_target("deploy"))
@@ -251,7 +252,7 @@ class MeshStateMachine(RuleBasedStateMachine):
             for invariant in self.invariants:
                 if all(condition(self) for condition in invariant.preconditions):
                     invariant.function(self)
-            self._act("the end", self.world.check_end)
+            self._act("the end", self.world.judge.at_end)
         self._end()
 
     async def _quiet(self) -> None:

@@ -74,15 +74,17 @@ class Place:
         pending, arrived = seat.wait_for(label)
 
         def back(result: Outcome) -> None:
-            cause = world.cause
+            cause = world.chronicle.cause
 
             def fire() -> None:
-                world.deliver(seat.name, f"{label}/r", cause)
+                world.chronicle.deliver(seat.name, f"{label}/r", cause)
                 arrived(f"{label}/r", result)
 
             world.kernel.post(Event(f"{label}/r", seat, fire, receiver=seat.receiver))
 
-        browser.seat.post(label, lambda: Trip(self, request, "follow", "same-origin", back).begin(), cause=world.cause)
+        browser.seat.post(
+            label, lambda: Trip(self, request, "follow", "same-origin", back).begin(), cause=world.chronicle.cause
+        )
         answer: Pending[Response] = pending
         return answer
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lumenize_sim.world.faults import LATE_ALARM_S, SLOW_SCHEDULER_S
 
 if TYPE_CHECKING:
-    from lumenize_sim.world.host import ObjectHostOf
+    from lumenize_sim.world.object_host import ObjectHostOf
 
 __all__ = ["AlarmServiceOf"]
 

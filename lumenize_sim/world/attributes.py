@@ -11,7 +11,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from lumenize_sim.objects.strand import strand_var
-from lumenize_sim.world.host import app_line
+from lumenize_sim.world.app_line import app_line
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World
@@ -68,7 +68,7 @@ def _record(instance: Any, name: str, op: str, value: Any, *, default: bool = Fa
     if strand is None:
         return
     world: World | None = getattr(strand.owner.seat, "world", None)
-    if world is None or not world.tracing or world.closed:
+    if world is None or not world.chronicle.tracing or world.closed:
         return
     owner = instance.__dict__.get("_owner") or getattr(instance.__dict__.get("ctx"), "owner", None)
     actor = owner.name if owner is not None else strand.owner.name
@@ -76,9 +76,9 @@ def _record(instance: Any, name: str, op: str, value: Any, *, default: bool = Fa
     data: dict[str, Any] = {"key": f"attr:{name}", "op": f"attr-{op}", "store": "attr", "strand": strand.event}
     if default:
         data["default"] = True
-    world.record(op, actor, strand.event, data, where=where)
+    world.chronicle.record(op, actor, strand.event, data, where=where)
     if op == "read" and type(value) in _CONTAINERS and len(value) < _LONGEST:
-        world.reads.remember(value, (actor, name, strand.event, where))
+        world.chronicle.reads.remember(value, (actor, name, strand.event, where))
 
 
 class PendingReads:

@@ -62,7 +62,7 @@ async def connect_client(
     host: Any = world.host
     wrong = world.plan.at("clock-skew", instance_name, len(CLOCK_SKEW_S)) if world.plan else 0
     if wrong:
-        world.fault_fired("clock-skew", instance_name, wrong)
+        world.chronicle.fault_fired("clock-skew", instance_name, wrong)
         clock_skew_s += CLOCK_SKEW_S[wrong]
     if clock_skew_s:
         seat.skew_us = round(clock_skew_s * 1_000_000)
@@ -79,7 +79,7 @@ async def connect_client(
         life_s = token_life_s
         short = world.plan.at("short-token", instance_name, len(SHORT_TOKEN_S)) if world.plan else 0
         if short:
-            world.fault_fired("short-token", instance_name, short)
+            world.chronicle.fault_fired("short-token", instance_name, short)
             life_s = min(life_s, round(SHORT_TOKEN_S[short]))
         return world.entry.mint(seat, who, claims, life_s)
 
@@ -94,7 +94,7 @@ async def connect_client(
         **config,
     )
     made_of: Any = client_class
-    cls = watched(made_of) if world.tracing else made_of
+    cls = watched(made_of) if world.chronicle.tracing else made_of
     client = seat.context(f"{instance_name}!new").run(cls, made)
     world.clients.append(client)
     if wait:
@@ -115,7 +115,11 @@ def open_raw(
     world: World, binding: str, name: str | None, request: Request, browser: str | None, auto_reply: bool
 ) -> RawSocket:
     """See `World.open_socket`."""
-    target: Any = world.object_of(binding, name) if name is not None else world.worker_of(binding)
+    target: Any
+    if name is None:
+        target = world.bindings.of_worker(binding)
+    else:
+        target = world.machines.named(world.bindings.of_objects(binding), name)
     if browser is None:
         browser = f"browser{len(world.browsers) + 1}"
     if any(client._owner.name == browser for client in world.clients):

@@ -188,24 +188,24 @@ class NodeEnd:
     def accepted(self, label: str, response: Response) -> None:
         """The listeners hear it."""
         if not self.gone:
-            self.place.frames.answered(label, self.record, None, cause=self._world.cause)
+            self.place.frames.answered(label, self.record, None, cause=self._world.chronicle.cause)
 
     def refused(self, label: str, response: Response) -> None:
         """The listeners hear an error."""
         if not self.gone:
             error = ConnectionError(f"the upgrade was refused with status {response.status}")
-            self.place.frames.answered(label, self.record, error, cause=self._world.cause)
+            self.place.frames.answered(label, self.record, error, cause=self._world.chronicle.cause)
 
     def received(self, label: str, data: str | bytes) -> None:
         """Handlers or listeners hear it."""
         if not self._unaccepted(label, lambda end, label: end.received(label, data)):
-            self.place.frames.message(label, self.record, data, cause=self._world.cause)
+            self.place.frames.message(label, self.record, data, cause=self._world.chronicle.cause)
 
     def close_received(self, label: str, code: int | None, reason: str) -> None:
         """Handlers or listeners hear it."""
         if not self._unaccepted(label, lambda end, label: end.close_received(label, code, reason)):
             seen = NO_STATUS_CODE if code is None else code
-            self.place.frames.closed(label, self.record, seen, reason, True, cause=self._world.cause)
+            self.place.frames.closed(label, self.record, seen, reason, True, cause=self._world.chronicle.cause)
 
     def ended(self, label: str) -> None:
         """Nobody hears of it, unless this end is passed on: it has heard the close frame."""
@@ -214,7 +214,9 @@ class NodeEnd:
     def lost(self, label: str) -> None:
         """Handlers or listeners hear of a close without a frame."""
         if not self._unaccepted(label, lambda end, label: end.lost(label)):
-            self.place.frames.closed(label, self.record, ABNORMAL_CODE, ABNORMAL_REASON, False, cause=self._world.cause)
+            self.place.frames.closed(
+                label, self.record, ABNORMAL_CODE, ABNORMAL_REASON, False, cause=self._world.chronicle.cause
+            )
 
 
 class RelayEnd:

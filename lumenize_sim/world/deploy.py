@@ -20,15 +20,15 @@ def deploy(world: World, binding: str, cls: type | None, within_s: float) -> Non
     """See `World.deploy`."""
     if binding not in world.app.bindings:
         raise UsageError(f"no binding {binding!r} to deploy to; there is: {', '.join(world.app.bindings)}")
-    before = world.class_of(binding)
+    before = world.bindings.class_of(binding)
     after = before if cls is None else cls
     kind: object = after
     if not isinstance(kind, type) or issubclass(kind, WorkerEntrypoint) != issubclass(before, WorkerEntrypoint):
         raise UsageError(f"{binding!r} is bound to {before.__name__}; deploy a class of the same kind, not {after!r}")
     if not within_s >= 0:
         raise UsageError(f"deploy within {within_s!r} s; use 0 or more")
-    world.redirect(binding, after)
-    for machine in world.machines_of(binding):
+    world.bindings.redirect(binding, after)
+    for machine in world.machines.of(binding):
         after_us = round(world.drawn("deploy", machine.name).uniform(0, within_s) * 1_000_000) if within_s else 0
         if after_us:
             nth = world.driver.next_call(f"{machine.name}!deploy")
@@ -36,7 +36,7 @@ def deploy(world: World, binding: str, cls: type | None, within_s: float) -> Non
             machine.host.post_at(label, partial(machine.deploy, after), machine.host.now_us() + after_us)
         else:
             machine.deploy(after)
-    world.count_fault("deploy")
+    world.chronicle.count_fault("deploy")
 
 
 def isolate_gone(world: World, machine: ObjectMachine, *, spared: bool = False) -> None:
@@ -52,7 +52,7 @@ def isolate_gone(world: World, machine: ObjectMachine, *, spared: bool = False) 
     nth = world.driver.next_call(f"{machine.name}!memory-limit")
 
     def fire() -> None:
-        for other in world.machines if shared == "world" else world.machines_of(binding):
+        for other in world.machines if shared == "world" else world.machines.of(binding):
             if not spared if other is machine else shared != "object":
                 other.end("memory-limit")
 

@@ -60,7 +60,7 @@ class Entry:
         """Who answers an upgrade: the gateway object that an admitted one goes to, or a Worker by name."""
         if self.door.asks_worker:
             return ENTRY
-        return self._world.machine_named(request.headers[BINDING_HEADER], request.headers[INSTANCE_HEADER])
+        return self._world.machines.named(request.headers[BINDING_HEADER], request.headers[INSTANCE_HEADER])
 
     # -- requests ------------------------------------------------------------------------
 

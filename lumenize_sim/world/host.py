@@ -1,35 +1,24 @@
-"""The simulated `Host` that nodes see, and the `ObjectHost` that machines see."""
+"""The simulated `Host` that nodes see."""
 
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import Context
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import outcome
-
-from lumenize_sim.kernel.event import Event
-from lumenize_sim.kernel.kernel import Link
 from lumenize_sim.objects.host import SocketEvents, SocketPort, TimerHandle
 from lumenize_sim.objects.http import Request
-from lumenize_sim.objects.pending import Outcome, Pending
+from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.strand import Owner
-from lumenize_sim.trace.event import error_data
 from lumenize_sim.trace.texts import text_of
-from lumenize_sim.world.alarms import AlarmServiceOf
 from lumenize_sim.world.descriptions import logged
-from lumenize_sim.world.faults import FLUSH_KINDS, FLUSHES, SLOW_FLUSH_S, SLOW_READ_S
 from lumenize_sim.world.randomness import generator
 
 if TYPE_CHECKING:
-    from lumenize_sim.objects.frames import Frames
-    from lumenize_sim.objects.machine import ObjectMachine
     from lumenize_sim.world.world import World
 
-__all__ = ["ObjectHostOf", "SimHost", "SkewedHost"]
+__all__ = ["SimHost", "SkewedHost"]
 
 
 class SimHost:
@@ -64,16 +53,16 @@ class SimHost:
     ) -> TimerHandle:
         """A timer whose callback is one turn of ``owner``."""
         due_us = self._world.kernel.agenda.now_us + max(0, round(delay_s * 1_000_000))
-        timer: TimerHandle = self._world.seat(owner).set_timer(due_us, callback, background)
+        timer: TimerHandle = owner.seat.set_timer(due_us, callback, background)
         return timer
 
     def spawn(self, owner: Owner, async_fn: Callable[..., Any], *args: Any) -> None:
         """A task of ``owner`` in the caller's context."""
-        self._world.seat(owner).spawn(async_fn, args)
+        owner.seat.spawn(async_fn, args)
 
     def open_socket(self, owner: Owner, url: str, protocols: Sequence[str], events: SocketEvents) -> SocketPort:
         """Dial the mesh."""
-        return self._world.sockets.dial(self._world.seat(owner), url, protocols, events)
+        return self._world.sockets.dial(owner.seat, url, protocols, events)
 
     def fetch(
         self,
@@ -85,7 +74,7 @@ class SimHost:
         body: bytes | None = None,
     ) -> Pending[Any]:
         """To the entry of the mesh, or a simulated server (`World.server`); without one it is a ConnectionError."""
-        world, seat, request = self._world, self._world.seat(owner), Request(method, url, headers, body)
+        world, seat, request = self._world, owner.seat, Request(method, url, headers, body)
         if seat.visitor is not None and seat.visitor.answers(request.url):
             answer: Pending[Any] = seat.visitor.send(seat, request)
             return answer
@@ -95,9 +84,9 @@ class SimHost:
         """A line of debug output becomes a record of the trace."""
         world = self._world
         if level == "error":
-            world.errors_logged.append(f"{owner.name}: {message} {text_of(dict(data), 1000)}")
-        if world.tracing:
-            world.record(
+            world.chronicle.errors_logged.append(f"{owner.name}: {message} {text_of(dict(data), 1000)}")
+        if world.chronicle.tracing:
+            world.chronicle.record(
                 "log",
                 owner.name,
                 namespace,
@@ -118,259 +107,3 @@ class SkewedHost:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._host, name)
-
-
-class ObjectHostOf:
-    """What one machine asks; also the kernel's actor for it.
-
-    Attributes:
-        flush_events: commits become durable by an event of their own.  Off where nothing
-            planned could tell the difference, since the flush commutes with everything else.
-        refuses_next: why the object refuses the next call, as the driver wants it; 0 where it does not.
-        next_flush_us: how long the driver wants the next flush to take, -1 for one that fails.
-        next_reads_us: how long the driver wants the next reads to take that wait for the disk.
-    """
-
-    def __init__(self, world: World, name: str) -> None:
-        self.world = world
-        self.name = name
-        self.kernel = world.kernel
-        self.plan = world.plan
-        self.host = world.host
-        self.tracing = world.tracing
-        self.machine: ObjectMachine = None  # type: ignore[assignment]  # set right after, by whoever makes both
-        self.faulty = bool(world.plan)
-        planned = world.plan.concerns(name, FLUSH_KINDS) and not world.plan.quiet
-        self.flush_events = world.tapes_flushes or planned
-        if planned:
-            world.plan.at(FLUSHES, name)  # so that it is on the tape
-        self.next_flush_us: int | None = None
-        self.refuses_next = 0
-        self.next_reads_us: list[int] = []
-        self.by_hand = False
-        self._flushes = Link()
-        self._hops = Link()
-        self.alarms = AlarmServiceOf(self)
-        self.metering = world.metering
-        self._rests = world.idleness.rests
-
-    # -- the kernel's actor ----------------------------------------------------------
-
-    def end_turn(self) -> bool:
-        """See `ObjectMachine.end_turn`."""
-        if self.tracing:
-            self.world.note_changes()
-        return self.machine.end_turn()
-
-    # -- what the machine asks ---------------------------------------------------------
-
-    def now_us(self) -> int:
-        """Virtual microseconds."""
-        return self.kernel.agenda.now_us
-
-    def elapsed_us(self) -> int:
-        """Up to a millisecond, from a generator of the object's own."""
-        return self.world.drawn("clock", self.name).randrange(1000)
-
-    def begin_turn(self, owner: Owner) -> None:
-        """See `RunQueue.begin_turn`."""
-        self.kernel.queue.begin_turn(owner)
-        if self.metering is not None:
-            self.metering.woke(self.machine)
-
-    def start(self, context: Context, async_fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        """Begin a task."""
-        self.kernel.start(context, async_fn, args)
-
-    def admit(self, task: Any) -> None:
-        """See `RunQueue.admit`."""
-        self.kernel.queue.admit(task)
-
-    def drop_ready(self) -> None:
-        """See `RunQueue.drop_ready`."""
-        self.kernel.queue.drop_ready()
-
-    def class_of(self, cls: type) -> type:
-        """The class to instantiate: ``cls``, or its watched twin while tracing."""
-        if not self.tracing:
-            return cls
-        from lumenize_sim.world.attributes import watched
-
-        return watched(cls)
-
-    def interrupt(self, error: BaseException) -> None:
-        """See `Kernel.interrupt`."""
-        self.kernel.interrupt(error)
-
-    def wake_label(self, owner: Owner) -> str:
-        """A label for a wake-up of ``owner``, made from who woke it."""
-        return self.world.wake_label(owner)
-
-    def cause(self) -> int:
-        """The record that led to the present event."""
-        return self.world.cause
-
-    def caused(self, effect: Callable[[], None]) -> Callable[[], None]:
-        """``effect`` under the present cause."""
-        if not self.tracing:
-            return effect
-        world, cause = self.world, self.world.cause
-
-        def later() -> None:
-            world.cause = cause
-            effect()
-
-        return later
-
-    def record_access(self, kind: str, key: str, strand: Any) -> None:
-        """One access to storage, with the line of the app that makes it; that a node reads its own name is no news."""
-        if kind == "get" and key.startswith("__lmz_"):
-            return
-        op = _OPS[kind]
-        data = {
-            "key": key,
-            "op": kind,
-            "store": "sql" if kind.startswith("sql") else "kv",
-            "strand": strand.event if strand else "",
-        }
-        self.world.record(op, self.name, data["strand"], data, where=app_line())
-
-    def post(self, label: str, fire: Callable[[], None], *, cause: int = -1) -> None:
-        """An event of this object."""
-        self.kernel.post(Event(label, self, self.caused(fire), receiver=self.name))
-
-    def post_hop(self, label: str, fire: Callable[[], None]) -> None:
-        """Hops keep their order, or requests on one stub would overtake each other on the way out (RPC-1, IG-14)."""
-        self.kernel.post_on(self._hops, Event(label, self, self.caused(fire), receiver=self.name))
-
-    def post_at(self, label: str, fire: Callable[[], None], due_us: int, *, background: bool = False) -> TimerHandle:
-        """A later event of this object."""
-        event = Event(label, self, self.caused(fire), receiver=self.name, background=background)
-        self.kernel.post_at(event, due_us)
-        return _Cancellable(self, event)
-
-    def post_flush(self, label: str, fire: Callable[[], None], after_us: int) -> None:
-        """Flushes end in order (OG-20)."""
-        if self.by_hand:
-            # An event in every run of the scenario, whatever is planned: so its place belongs on the tape.
-            label = label.replace("!flush", "!driven-flush")
-        event = Event(label, self, self.caused(fire), receiver=self.name)
-        event.not_before_us = self.kernel.agenda.now_us + after_us
-        self.kernel.post_on(self._flushes, event)
-
-    def post_read(self, label: str, fire: Callable[[], None]) -> None:
-        """How long a read takes is the driver's wish, a fault, or drawn; by default only its order counts."""
-        after_us = self.next_reads_us.pop(0) if self.next_reads_us else 0
-        shortest, longest = self.world.options.objects.kv_read_s
-        if longest:
-            after_us = after_us or round(self.world.drawn("read", self.name).uniform(shortest, longest) * 1_000_000)
-        slow = self.fault("slow-read", 4) if self.faulty else 0
-        after_us = max(after_us, round(SLOW_READ_S[slow] * 1_000_000))
-        event = Event(label, self, self.caused(fire), receiver=self.name)
-        if after_us:
-            self.kernel.post_at(event, self.kernel.agenda.now_us + after_us)
-        else:
-            self.kernel.post(event)
-
-    def flush_after_us(self, commit: int) -> int | None:
-        """What the plan says about the flush of ``commit``."""
-        if self.next_flush_us is not None:
-            # What is committed from now on must not be durable before this one: each flush is an event.
-            self.flush_events = self.by_hand = True
-            after_us, self.next_flush_us = self.next_flush_us, None
-            return after_us
-        if not self.faulty:
-            return 0 if self.flush_events else None
-        slow = self.fault("slow-flush", 4)
-        if self.fault("failed-flush"):
-            return -1
-        if slow:
-            return round(SLOW_FLUSH_S[slow] * 1_000_000)
-        return 0 if self.flush_events else None
-
-    def fault(self, kind: str, bound: int = 2, *, possible: bool = True) -> int:
-        """One boundary of this object."""
-        value = self.plan.at(kind, self.name, bound, possible=possible)
-        if value:
-            self.world.fault_fired(kind, self.name, value)
-        return value
-
-    def overload(self) -> int:
-        """As the driver wants it, else as it is planned."""
-        if self.refuses_next:
-            reason, self.refuses_next = self.refuses_next, 0
-            return reason
-        return self.fault("overload", 5)
-
-    def isolate_gone(self, *, spared: bool = False) -> None:
-        """Every object in it will be reset."""
-        self.world.isolate_gone(self.machine, spared=spared)
-
-    def record(self, kind: str, label: str, data: Any = None, cause: int = -1, where: str | None = None) -> int:
-        """One line of the trace."""
-        return self.world.record(kind, self.name, label, data, cause, where)
-
-    def record_end(self, label: str, result: Outcome) -> None:
-        """A handler has ended."""
-        data = error_data(result.error) if isinstance(result, outcome.Error) else {"ok": True}
-        self.world.record("end", self.name, label, data)
-
-    def socket_send(self, record: Any, kind: str, payload: Any) -> None:
-        """A frame or close leaves, or something happens to a socket."""
-        self.world.sockets.node_does(self, record, kind, payload)
-
-    def socket_cut(self, record: Any) -> None:
-        """The object's end is gone."""
-        self.world.sockets.node_does(self, record, "cut", None)
-
-    @property
-    def receiver(self) -> str:
-        """Its events race with each other."""
-        return self.name
-
-    @property
-    def frames(self) -> Frames:
-        """Where frames arrive."""
-        return self.machine.frames
-
-    def event(self, label: str, function: Callable[[], None], *, cause: int = -1, limit_us: int = 0) -> Event:
-        """Something that arrives here over the network, not posted yet."""
-        world = self.world
-
-        def fire() -> None:
-            world.deliver(self.name, label, cause)
-            function()
-
-        return Event(label, self, fire, receiver=self.name, delay_limit_us=limit_us)
-
-    def idle(self) -> None:
-        """Watch how long."""
-        self._rests(self.machine)
-
-
-_OPS = {"get": "read", "list": "read", "sql-read": "read", "put": "write", "sql-write": "write", "delete": "delete"}
-
-
-def app_line() -> str | None:
-    """``file.py:line`` of the innermost frame that is the app's; ``None`` where the app asked for nothing."""
-    frame: Any = sys._getframe(2)
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.startswith("lumenize_sim.kernel."):
-            return None  # whoever called `simulate` has nothing to do with it
-        if not module.startswith(("lumenize_sim.", "trio.", "contextvars")):
-            return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
-        frame = frame.f_back
-    return None
-
-
-class _Cancellable:
-    __slots__ = ("event", "owner")
-
-    def __init__(self, owner: ObjectHostOf, event: Event) -> None:
-        self.owner = owner
-        self.event = event
-
-    def cancel(self) -> None:
-        """Call it off."""
-        self.owner.kernel.cancel(self.event)

@@ -9,6 +9,8 @@ from lumenize_sim.errors import UsageError
 from lumenize_sim.objects.life import Life
 from lumenize_sim.objects.rpc_errors import OVERLOADS
 from lumenize_sim.objects.storage import StoreHooks, open_store, storage_over
+from lumenize_sim.world.deploy import isolate_gone
+from lumenize_sim.world.object_host import host_of
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.machine import ObjectMachine
@@ -29,10 +31,10 @@ class _StorageView:
 
     def _read(self, path: tuple[str, ...], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         machine = self._machine
-        if self._world.tracing and args:
+        if self._world.chronicle.tracing and args:
             # Explanations look first at what the driver has judged by.
             key = str(args[0])
-            self._world.looked.append((machine.name, table_of(key) if path[0] == "sql" else key))
+            self._world.chronicle.looked.append((machine.name, table_of(key) if path[0] == "sql" else key))
         incarnation = machine.incarnation
         now_ms = machine.host.host.now_ms
         if incarnation is not None:
@@ -150,17 +152,17 @@ class ObjectView:
         What is in flight here finishes, unless it touches storage.
         """
         self._machine.end("relocate")
-        self._world.count_fault("relocate")
+        self._world.chronicle.count_fault("relocate")
 
     def exceed_cpu(self) -> None:
         """It has used up its CPU time, and is reset (LC-36)."""
         self._machine.end("cpu-limit")
-        self._world.count_fault("cpu-limit")
+        self._world.chronicle.count_fault("cpu-limit")
 
     def exceed_memory(self) -> None:
         """Its isolate has used up its memory: all objects in it will be reset (LC-37, `WorldOptions.isolates`)."""
-        self._world.isolate_gone(self._machine)
-        self._world.count_fault("memory-limit")
+        isolate_gone(self._world, self._machine)
+        self._world.chronicle.count_fault("memory-limit")
 
     def refuse_next_call(self, reason: int = 1) -> None:
         """The next call fails as overloaded, and does not run (LC-38).
@@ -171,45 +173,45 @@ class ObjectView:
         """
         if not 1 <= reason <= len(OVERLOADS):
             raise UsageError(f"there is no reason {reason!r} to refuse a call; use 1 to {len(OVERLOADS)}")
-        host = self._world.object_host(self._machine)
+        host = host_of(self._machine)
         host.refuses_next, host.faulty = reason, True
-        self._world.count_fault("overload")
+        self._world.chronicle.count_fault("overload")
 
     def crash(self) -> None:
         """The process is gone, with every write that is not durable."""
         self._machine.crash()
-        self._world.count_fault("crash")
+        self._world.chronicle.count_fault("crash")
 
     def fail_next_flush(self) -> None:
         """The next commit does not become durable, which resets the object (OG-10)."""
-        self._world.object_host(self._machine).next_flush_us = -1
+        host_of(self._machine).next_flush_us = -1
 
     def slow_next_flush(self, seconds: float) -> None:
         """The next commit becomes durable only after ``seconds``; those that follow wait behind it (OG-20)."""
         if not 0 <= seconds < 1e9:
             raise UsageError(f"a flush cannot take {seconds!r} s; use 0 or more, and 1e6 for one that never ends")
-        self._world.object_host(self._machine).next_flush_us = round(seconds * 1_000_000)
+        host_of(self._machine).next_flush_us = round(seconds * 1_000_000)
 
     def slow_next_reads(self, *seconds: float) -> None:
         """The next reads that wait for the disk take so long, in order; of a class on the legacy backend (IG-5)."""
         for one in seconds:
             if not 0 <= one < 1e9:
                 raise UsageError(f"a read cannot take {one!r} s; use 0 or more, and 1e6 for one that never ends")
-            self._world.object_host(self._machine).next_reads_us.append(round(one * 1_000_000))
+            host_of(self._machine).next_reads_us.append(round(one * 1_000_000))
 
     def delay_next_alarm(self, seconds: float) -> None:
         """The next alarm to fall due comes that much late (AL-11)."""
         if not 0 <= seconds < 1e9:
             raise UsageError(f"an alarm cannot be {seconds!r} s late; use 0 or more")
-        self._world.object_host(self._machine).alarms.next_late_us = round(seconds * 1_000_000)
+        host_of(self._machine).alarms.next_late_us = round(seconds * 1_000_000)
 
     def fail_next_scheduling(self) -> None:
         """The alarm scheduler cannot be told of the next change: an earlier time resets the object (AL-8)."""
-        self._world.object_host(self._machine).alarms.fails_next = True
+        host_of(self._machine).alarms.fails_next = True
 
     def _must(self, done: bool, verb: str) -> None:
         if done:
-            self._world.count_fault(verb)
+            self._world.chronicle.count_fault(verb)
         elif self._machine.incarnation is not None:
             raise UsageError(f"{self.name} is busy and cannot {verb} now: `await world.settle()` first")
 

@@ -24,8 +24,8 @@ from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import disconnected
 from lumenize_sim.objects.rpc_stub import Path, RpcPromise, RpcStub
 from lumenize_sim.objects.rpc_target import is_retryable
+from lumenize_sim.world.app_line import app_line
 from lumenize_sim.world.descriptions import describe_chain, describe_outcome, render
-from lumenize_sim.world.host import app_line
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.machine import ObjectMachine
@@ -69,7 +69,7 @@ class SimDispatcher(CallDispatcher):
         call = SimCall(self._caller, target, label, method, args, params, arrived)
         network = call.network = self._network
         call.name = name
-        call.trace_cause = network.record_send(call) if network.world.tracing else -1
+        call.trace_cause = network.record_send(call) if network.world.chronicle.tracing else -1
         return call
 
 
@@ -104,7 +104,7 @@ class SimCall(Call):
     @property
     def cause(self) -> int:
         """See `Call`."""
-        return self.network.world.cause
+        return self.network.world.chronicle.cause
 
     @property
     def subject(self) -> str:
@@ -127,11 +127,11 @@ class SimCall(Call):
     def caller_gone(self) -> None:
         """See `Call`.  The news travels behind the call: a Worker begins whatever was sent to it."""
         network, seat = self.network, self.actor
-        world, cause = network.world, network.world.cause
+        world, cause = network.world, network.world.chronicle.cause
         label = f"{self.label}/gone"
 
         def fire() -> None:
-            world.deliver(seat.name, label, cause)
+            world.chronicle.deliver(seat.name, label, cause)
             seat.invocation.caller_gone()
 
         network.post(self.target, self, Event(label, seat, fire, receiver=seat.receiver))
@@ -141,7 +141,7 @@ class SimCall(Call):
         stub = self.target
         found: ObjectMachine | None = stub._machine
         if found is None:
-            found = stub._machine = self.network.world.machine(stub.binding, stub.id)
+            found = stub._machine = self.network.world.machines.at(stub.binding, stub.id)
         return found
 
     def callee(self) -> Any:
@@ -154,10 +154,10 @@ class SimCall(Call):
             self.actor = earlier.actor or self.caller.actor
         world, actor = self.network.world, self.actor
         label = f"{self.label}/go"
-        cause = world.cause
+        cause = world.chronicle.cause
 
         def arrive() -> None:
-            world.deliver(actor.name, label, cause)
+            world.chronicle.deliver(actor.name, label, cause)
             fire()
 
         if earlier.behind is None:
@@ -185,9 +185,11 @@ class SimCall(Call):
         if caller.asked:
             caller.asked.pop(self, None)
         label = f"{self.label}/r"
-        if world.tracing:
+        if world.chronicle.tracing:
             by = self.by or self.name
-            self._reply_cause = world.record("reply", by, label, describe_outcome(self.name, caller.name, result))
+            self._reply_cause = world.chronicle.record(
+                "reply", by, label, describe_outcome(self.name, caller.name, result)
+            )
         self._answer = result
         self._with_socket = socket
         world.kernel.post(
@@ -198,8 +200,8 @@ class SimCall(Call):
         """The answer arrives, as an event at the caller."""
         network, caller, result, label = self.network, self.caller, self._answer, f"{self.label}/r"
         world = network.world
-        if world.tracing:
-            world.deliver(caller.name, label, self._reply_cause)
+        if world.chronicle.tracing:
+            world.chronicle.deliver(caller.name, label, self._reply_cause)
         if self._with_socket:
             world.sockets.arrived(result, caller, label)
         if network.stubs_break and type(result) is outcome.Error and type(self.target) is Stub:
@@ -211,8 +213,8 @@ class SimCall(Call):
     def arrive_at_object(self) -> None:
         """The call arrives, as an event at the object."""
         world = self.network.world
-        if world.tracing:
-            world.deliver(self.actor.name, self.label, self.trace_cause)
+        if world.chronicle.tracing:
+            world.chronicle.deliver(self.actor.name, self.label, self.trace_cause)
         self.reach_object()
 
 
@@ -231,7 +233,7 @@ class CallNetwork:
             machine = target._machine
             if machine is not None and target.id.name is not None:
                 return machine.name  # type: ignore[no-any-return]  # a name
-            return self.world.object_name(target.binding, target.id)
+            return self.world.machines.name_of(target.binding, target.id)
         if kind is RpcStub:
             name: str = target._export.seat.name
             return name
@@ -261,7 +263,7 @@ class CallNetwork:
             data["method"], data["args"] = describe_chain(args[0].chain)
         elif args is not None:
             data["args"] = [render(a) for a in args]
-        return self.world.record("send", caller.name, call.label, data, where=app_line())
+        return self.world.chronicle.record("send", caller.name, call.label, data, where=app_line())
 
     def transmit(self, call: SimCall) -> None:
         """A call leaves its caller."""
@@ -271,7 +273,7 @@ class CallNetwork:
         if lost or call.lost:
             call.lost = lost
         if lost:
-            world.fault_fired("lost-call", caller.name, lost)
+            world.chronicle.fault_fired("lost-call", caller.name, lost)
             if self._retries(call, lost):
                 return
             if lost == 1:
@@ -329,7 +331,7 @@ class CallNetwork:
         self.post(target, call, event)
 
     def _arrive(self, name: str, label: str, cause: int, arrive: Callable[[], None]) -> None:
-        self.world.deliver(name, label, cause)
+        self.world.chronicle.deliver(name, label, cause)
         arrive()
 
     def _retries(self, call: SimCall, lost: int) -> bool:
@@ -359,7 +361,7 @@ class CallNetwork:
         label = f"{call.label}/retry#{call.attempts - 1}"
 
         def fire() -> None:
-            self.world.deliver(caller.name, label, call.trace_cause)
+            self.world.chronicle.deliver(caller.name, label, call.trace_cause)
             if not caller.owner.dead:
                 self.transmit(call)
 
@@ -374,7 +376,7 @@ class CallNetwork:
         label, cause = f"{call.label}/{suffix}", call.trace_cause
 
         def fire() -> None:
-            world.deliver(machine.name, label, cause)
+            world.chronicle.deliver(machine.name, label, cause)
             if call.bound(machine):
                 machine.open_session(label, call.target.id)
 

@@ -25,6 +25,7 @@ from lumenize_sim.trace.trace import Trace
 from lumenize_sim.world.cost import CostReport
 from lumenize_sim.world.randomness import seed_of
 from lumenize_sim.world.scenario import Scenario
+from lumenize_sim.world.seats import FreeSeat, ObjectSeat
 from lumenize_sim.world.strays import Strays
 from lumenize_sim.world.world import World
 
@@ -129,8 +130,8 @@ def run_scenario(
     strays = Strays(
         options.epoch_ms,
         seed_of(seed, "strays"),
-        lambda: worlds[0].running_us() if worlds else 0,
-        lambda coroutine: worlds[0].unawaited(coroutine),
+        lambda: _running_us(worlds[0]) if worlds else 0,
+        lambda coroutine: worlds[0].judge.unawaited(coroutine),
     )
     with strays.virtual():
         world = World(scenario.app, kernel, plan, recorder, seed=seed, options=options)
@@ -153,12 +154,12 @@ def run_scenario(
         events=kernel.steps,
         virtual_s=kernel.now_us / 1_000_000,
         faults=world.fault_counts,
-        marks=world.marks,
-        logged=world.errors_logged,
-        watched=world.watched,
+        marks=world.judge.marks,
+        logged=world.chronicle.errors_logged,
+        watched=world.judge.watched,
         cost=None if world.metering is None else world.metering.report(),
-        steps=world.steps,
-        looked=world.looked,
+        steps=world.chronicle.steps,
+        looked=world.chronicle.looked,
     )
 
 
@@ -182,11 +183,11 @@ class _Drive:
         try:
             await self.scenario.drive(world)
             await world.settle()
-            if world.judges_liveness:
+            if world.judge.of_liveness:
                 world.quiet()
                 await world.settle()
-            world.check_end()
-            world.check_trace(self.scenario.checks)
+            world.judge.at_end()
+            world.judge.by_trace(self.scenario.checks)
         except trio.Cancelled:
             raise
         except (KeyboardInterrupt, GeneratorExit, TurnTimeout):
@@ -205,15 +206,14 @@ class _Drive:
     def verdict(self, world: World, ending: Ending) -> None:
         """The ending is fixed: close the trace, refuse every effect."""
         kind, _, error = self.judge(ending)
-        recorder = world._recorder
-        if recorder is not None:
+        if world.chronicle.tracing:
             data: dict[str, Any] = {"outcome": kind}
             if error is not None:
                 data.update(error_data(error))
                 if isinstance(error, AssertionError):
                     data["message"] = said_by(error)
-            world.record("verdict", "world", "verdict", data)
-            self.trace = recorder.close({"scenario": self.scenario.name, "seed": world.seed, "versions": versions()})
+            header = {"scenario": self.scenario.name, "seed": world.seed, "versions": versions()}
+            self.trace = world.chronicle.close(data, header)
         world.closed = True
         for machine in world.machines:
             if machine.incarnation is not None:
@@ -272,3 +272,12 @@ def _deadline(world: World, due_us: int, expire: Callable[[], None]) -> Any:
     strand = strand_var.get()
     seat = strand.owner.seat if strand is not None else world.driver
     return seat.deadline(due_us, expire)
+
+
+def _running_us(world: World) -> int:
+    """Virtual microseconds as whoever runs now sees them: an object's clock has rules of its own (TM-1, TM-2)."""
+    strand = strand_var.get()
+    seat = None if strand is None else strand.owner.seat
+    if type(seat) is ObjectSeat:
+        return seat.incarnation.clock.now_us()
+    return world.kernel.agenda.now_us + (seat.skew_us if type(seat) is FreeSeat else 0)

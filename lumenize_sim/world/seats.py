@@ -87,8 +87,8 @@ class FreeSeat(UngatedSeat):
 
     def end_turn(self) -> bool:
         """See `UngatedSeat.end_turn`."""
-        if self.world.tracing:
-            self.world.note_changes()
+        if self.world.chronicle.tracing:
+            self.world.chronicle.note_changes()
         return super().end_turn()
 
     # -- turns -------------------------------------------------------------------------
@@ -116,7 +116,7 @@ class FreeSeat(UngatedSeat):
         world = self.world
 
         def fire() -> None:
-            world.deliver(self.name, label, cause)
+            world.chronicle.deliver(self.name, label, cause)
             self.run(label, function, *args)
 
         return Event(label, self, fire, receiver=self.receiver, delay_limit_us=limit_us)
@@ -144,7 +144,7 @@ class FreeSeat(UngatedSeat):
 
     def failed(self, label: str, error: BaseException) -> None:
         """The run has failed."""
-        self.world.app_error(self.name, label, error)
+        self.world.judge.app_error(self.name, label, error)
 
     def _now_us(self) -> int:
         return self.world.kernel.now_us
@@ -152,11 +152,11 @@ class FreeSeat(UngatedSeat):
     def _post_wake(self, task: Any) -> None:
         world = self.world
         label = world.wake_label(self.owner)
-        cause = world.cause
+        cause = world.chronicle.cause
 
         def fire() -> None:
             if not self.owner.dead:
-                world.deliver(self.name, label, cause)
+                world.chronicle.deliver(self.name, label, cause)
                 self._rouse(task)
 
         world.kernel.post(Event(label, self, fire, receiver=self.receiver))
@@ -182,10 +182,10 @@ class FreeSeat(UngatedSeat):
     def post_at(self, label: str, due_us: int, fire: Callable[[], None], background: bool) -> TimerHandle:
         """A later event of this owner."""
         world = self.world
-        cause = world.cause
+        cause = world.chronicle.cause
 
         def caused() -> None:
-            world.cause = cause
+            world.chronicle.cause = cause
             fire()
 
         event = Event(label, self, caused, receiver=self.receiver, background=background)
@@ -195,10 +195,10 @@ class FreeSeat(UngatedSeat):
     def post_own(self, label: str, fire: Callable[[], None]) -> None:
         """See `UngatedSeat`."""
         world = self.world
-        cause = world.cause
+        cause = world.chronicle.cause
 
         def arrive() -> None:
-            world.deliver(self.name, label, cause)
+            world.chronicle.deliver(self.name, label, cause)
             fire()
 
         world.kernel.post(Event(label, self, arrive, receiver=self.receiver))
@@ -208,8 +208,8 @@ class FreeSeat(UngatedSeat):
         self.world.kernel.interrupt(error)
 
     def _resumed(self, event: str) -> None:
-        if self.world.tracing:
-            self.world.record("resume", self.name, event, None, self.world.cause)
+        if self.world.chronicle.tracing:
+            self.world.chronicle.record("resume", self.name, event, None, self.world.chronicle.cause)
 
     def finish(self) -> None:
         """The owner is gone: nothing of it runs again."""

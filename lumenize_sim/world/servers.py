@@ -16,8 +16,8 @@ from lumenize_sim.kernel.event import Event
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.rpc_errors import disconnected
+from lumenize_sim.world.app_line import app_line
 from lumenize_sim.world.faults import FETCH_TIMEOUT_S, SLOW_FETCH_S
-from lumenize_sim.world.host import app_line
 from lumenize_sim.world.seats import FreeSeat
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Servers:
 
         def handled(result: Outcome) -> None:
             if type(result) is outcome.Error and not isinstance(result.error, ConnectionError):
-                self._world.app_error(server.seat.name, label, result.error)
+                self._world.judge.app_error(server.seat.name, label, result.error)
                 return
             answered(result if type(result) is outcome.Error else outcome.Value(_response(result.value)))
 
@@ -163,7 +163,7 @@ class _Exchange:
         self._request = request
         self._arrived = arrived
         self._trouble = ""
-        self._where = app_line() if world.tracing else None
+        self._where = app_line() if world.chronicle.tracing else None
 
     def leave(self) -> None:
         """The gates let it go; it may have to wait for one of the caller's connections (RPC-27)."""
@@ -173,16 +173,16 @@ class _Exchange:
         world, seat, server, request = self._world, self._seat, self._server, self._request
         value = world.plan.at("bad-fetch", seat.name, len(BAD_FETCH)) if world.plan else 0
         if value:
-            world.fault_fired("bad-fetch", seat.name, value)
+            world.chronicle.fault_fired("bad-fetch", seat.name, value)
             self._trouble = BAD_FETCH[value]
         elif server is not None and server._next:
             self._trouble = server._next.popleft()
         cause = -1
         name = _OF_SERVERS + request.url.host if server is None else server.seat.name
-        if world.tracing:
+        if world.chronicle.tracing:
             asked = f"{request.method} {request.url.raw_path.decode('ascii', 'replace')}"
             data = {"from": seat.name, "to": name, "method": asked, "args": []}
-            cause = world.record("send", seat.name, self.label, data, where=self._where)
+            cause = world.chronicle.record("send", seat.name, self.label, data, where=self._where)
         if server is None:
             self._answer(outcome.Error(ConnectionError(world.servers.unknown(request))), 0)
         elif self._trouble == "lost":
@@ -196,7 +196,7 @@ class _Exchange:
         world, seat = self._world, server.seat
 
         def fire() -> None:
-            world.deliver(seat.name, self.label, cause)
+            world.chronicle.deliver(seat.name, self.label, cause)
             server.requests.append(Seen(Request.of(self._request), world.now(), self._seat.name))
             seat.serve(self.label, None, lambda: server._handler(self._request), self._handled)
 
@@ -210,14 +210,14 @@ class _Exchange:
         after_us = round(server.latency_s * 500_000)
         if type(result) is outcome.Error:
             if not isinstance(result.error, ConnectionError):
-                self._world.app_error(server.seat.name, self.label, result.error)
+                self._world.judge.app_error(server.seat.name, self.label, result.error)
                 return
             result = outcome.Error(disconnected())
         else:
             try:
                 result = outcome.Value(_response(result.value))
             except Exception as error:
-                self._world.app_error(server.seat.name, self.label, error)
+                self._world.judge.app_error(server.seat.name, self.label, error)
                 return
         if type(result) is outcome.Value and result.value.web_socket is not None:
             result = self._world.sockets.hand_over(result, server.seat, self._request, self._seat, self.label)
@@ -234,17 +234,17 @@ class _Exchange:
     def _answer(self, result: Outcome, after_us: int) -> None:
         world, seat, label = self._world, self._seat, f"{self.label}/r"
         cause = -1
-        if world.tracing:
+        if world.chronicle.tracing:
             by = self._server.seat.name if self._server is not None else seat.name
             said = (
                 {"error": type(result.error).__name__}
                 if type(result) is outcome.Error
                 else {"value": result.unwrap().status}
             )
-            cause = world.record("reply", by, label, {"from": by, "to": seat.name, **said})
+            cause = world.chronicle.record("reply", by, label, {"from": by, "to": seat.name, **said})
 
         def fire() -> None:
-            world.deliver(seat.name, label, cause)
+            world.chronicle.deliver(seat.name, label, cause)
             if not seat.owner.dead:
                 seat.connections.give()
             self._arrived(label, result)

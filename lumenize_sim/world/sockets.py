@@ -147,7 +147,11 @@ class Sockets:
 
             def fire() -> None:
                 target.call(
-                    label, "fetch", (request,), lambda result: self._answered(connection, result), cause=world.cause
+                    label,
+                    "fetch",
+                    (request,),
+                    lambda result: self._answered(connection, result),
+                    cause=world.chronicle.cause,
                 )
 
             connection.asked = target.host
@@ -155,10 +159,10 @@ class Sockets:
         self._kernel.post_on(connection.ways[UP].link, event)
 
     def _record_open(self, connection: Connection, to: str) -> int:
-        if not self._world.tracing:
+        if not self._world.chronicle.tracing:
             return -1
         name = connection.ends[UP].name
-        return self._world.record("connect", name, f"{connection.id}/open", {"from": name, "to": to})
+        return self._world.chronicle.record("connect", name, f"{connection.id}/open", {"from": name, "to": to})
 
     # -- answering ---------------------------------------------------------------------
 

@@ -31,13 +31,13 @@ class NetworkVerbs:
             for way in connection.ways.values():
                 self._world.kernel.hold(way.link)
             self._held.append(connection)
-        self._world.count_fault("partition")
+        self._world.chronicle.count_fault("partition")
 
     def heal(self, client: Any) -> None:
         """What was held arrives now."""
         for connection in [c for c in self._held if _meant(client, c)]:
             self._release(connection)
-            self._world.count_fault("heal")
+            self._world.chronicle.count_fault("heal")
 
     #: Holding is what a partition of one client is; both words are in use.
     hold = partition
@@ -88,7 +88,7 @@ class NetworkVerbs:
             for end in connection.ways.values():
                 end.silent = True
             self._world.sockets.wires.cut(connection)
-        self._world.count_fault("disconnect")
+        self._world.chronicle.count_fault("disconnect")
 
     def reconnect(self, client: Any) -> None:
         """Do not wait for the back-off."""

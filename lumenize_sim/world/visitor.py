@@ -73,15 +73,15 @@ class Visitor:
         world = self._world
 
         def back(result: Outcome) -> None:
-            cause = world.cause
+            cause = world.chronicle.cause
 
             def fire() -> None:
-                world.deliver(page.name, f"{label}/r", cause)
+                world.chronicle.deliver(page.name, f"{label}/r", cause)
                 arrived(f"{label}/r", result)
 
             world.kernel.post(Event(f"{label}/r", page, fire, receiver=page.receiver))
 
-        self._seat.post(label, lambda: self._send(request).when_done(back), cause=world.cause)
+        self._seat.post(label, lambda: self._send(request).when_done(back), cause=world.chronicle.cause)
         answer: Pending[Response] = pending
         return answer
 

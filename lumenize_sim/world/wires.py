@@ -61,10 +61,12 @@ class Wires:
             self.carry(connection, way, label, lambda far, label: far.received(label, data), cause, about=data)
 
     def _record_frame(self, connection: Connection, way: str, label: str, data: Any) -> int:
-        if not self._world.tracing:
+        if not self._world.chronicle.tracing:
             return -1
         sender, to = self._names(connection, way)
-        return self._world.record("frame", sender, label, {"from": sender, "to": to, "text": render(data, 4000)})
+        return self._world.chronicle.record(
+            "frame", sender, label, {"from": sender, "to": to, "text": render(data, 4000)}
+        )
 
     def _names(self, connection: Connection, way: str) -> tuple[str, str]:
         up, down = connection.ends[UP].name, getattr(connection.asked, "name", "")
@@ -98,7 +100,7 @@ class Wires:
         place: Any = connection.asked if way == UP else connection.ends[UP].place
 
         def fire() -> None:
-            world.deliver(place.name, label, cause)
+            world.chronicle.deliver(place.name, label, cause)
             end = connection.ends.get(to)
             if end is None:
                 connection.early.append((label, arrive))  # before the answer
@@ -133,9 +135,9 @@ class Wires:
 
     def close(self, connection: Connection, way: str, code: int | None, reason: str) -> None:
         """A close frame, behind what was sent before."""
-        if self._world.tracing:
+        if self._world.chronicle.tracing:
             seen = NO_STATUS_CODE if code is None else code
-            self._world.record(
+            self._world.chronicle.record(
                 "close", self._names(connection, way)[0], f"{connection.id}/close", {"code": seen, "reason": reason}
             )
         self._close(connection, way, f"{connection.id}{way}close", code, reason)
@@ -186,33 +188,33 @@ class Wires:
         if way == DOWN:
             slow = plan.at("slow-reader", target, len(SLOW_READER_S))
             if slow and end.stalled is None:
-                world.fault_fired("slow-reader", target, slow)
+                world.chronicle.fault_fired("slow-reader", target, slow)
                 self.stall(connection, way)
                 due_us = now_us + round(SLOW_READER_S[slow] * 1_000_000)
                 self._later(connection, way, "reads", due_us, lambda: self.resume(connection, way))
         slow = plan.at("clog", target, len(CLOG_S))
         if slow and not end.latency_us:
-            world.fault_fired("clog", target, slow)
+            world.chronicle.fault_fired("clog", target, slow)
             end.latency_us = round(CLOG_S[slow] * 1_000_000)
             self._later(connection, way, "unclog", now_us + round(CLOGGED_FOR_S * 1_000_000), lambda: _unclog(end))
         held = plan.at("partition", target, len(PARTITION_S))
         if held and end.held_until_us <= now_us:
-            world.fault_fired("partition", target, held)
+            world.chronicle.fault_fired("partition", target, held)
             self._hold(connection, way, PARTITION_S[held])
         held = plan.at("cut-off", target, len(PARTITION_S))
         if held and end.held_until_us <= now_us:
-            world.fault_fired("cut-off", target, held)
+            world.chronicle.fault_fired("cut-off", target, held)
             self._hold(connection, way, PARTITION_S[held])
             # The other direction is held by its own sender, who hears of it by an event.
             other, seconds = OTHER[way], PARTITION_S[held]
             self._later(connection, other, "cut-off", now_us, lambda: self._hold(connection, other, seconds))
         if plan.at("disconnect", target):
-            world.fault_fired("disconnect", target, 1)
+            world.chronicle.fault_fired("disconnect", target, 1)
             end.silent = True
             self.cut(connection, way)
             return True
         if plan.at("half-open", target):
-            world.fault_fired("half-open", target, 1)
+            world.chronicle.fault_fired("half-open", target, 1)
             end.silent = True
             due_us = now_us + round(HALF_OPEN_S * 1_000_000)
             self._later(connection, way, "dead", due_us, lambda: self.cut(connection, way))
@@ -224,7 +226,9 @@ class Wires:
         end, target, now_us = connection.ways[way], f"{connection.id}{way}", self._kernel.now_us
         if end.held_until_us <= now_us:
             end.held_until_us = now_us + round(seconds * 1_000_000)
-            self._later(connection, way, "heal", end.held_until_us, lambda: self._world.fault_fired("heal", target, 1))
+            self._later(
+                connection, way, "heal", end.held_until_us, lambda: self._world.chronicle.fault_fired("heal", target, 1)
+            )
 
     def _later(self, connection: Connection, way: str, what: str, due_us: int, act: Callable[[], None]) -> None:
         """Something that happens to a direction at its sender's end, by itself."""

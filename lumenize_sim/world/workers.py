@@ -45,17 +45,17 @@ class Workers:
         seat.connections = Connections(options.connection_limit)
         seat.subrequest_limit = options.subrequest_limit
         invocation = seat.invocation = Invocation(
-            world.class_of(binding),
+            world.bindings.class_of(binding),
             world.host,
             seat,
-            world.env_for(seat),
+            world.bindings.env_for(seat),
             label,
             reply,
             options=options,
         )
 
         def fire() -> None:
-            world.deliver(seat.name, label, cause)
+            world.chronicle.deliver(seat.name, label, cause)
             world.kernel.queue.begin_turn(seat.owner)
             invocation.begin(method, args)
 
@@ -81,9 +81,9 @@ class WorkerSeat(FreeSeat):
 
     def handled(self, label: str, result: Outcome) -> None:
         """One line of the trace."""
-        if self.world.tracing:
+        if self.world.chronicle.tracing:
             data = error_data(result.error) if type(result) is outcome.Error else {"ok": True}
-            self.world.record("end", self.name, label, data)
+            self.world.chronicle.record("end", self.name, label, data)
 
     def failed(self, label: str, error: BaseException) -> None:
         """Nobody hears of it but the log (LC-30)."""

@@ -300,7 +300,7 @@ MUTANTS: Final = (
     Mutant(
         "requests overtake each other at the gates of their sender",
         ("RPC-1", "IG-14"),
-        "world/host.py",
+        "world/object_host.py",
         "self.kernel.post_on(self._hops, Event(",
         "self.kernel.post(Event(",
         (litmus("LT-66 both kinds"),),

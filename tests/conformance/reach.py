@@ -121,7 +121,7 @@ def _enumerated(program: Program, runtime: str, limit: int) -> Reached | None:
 
     async def drive(world: Any) -> None:
         await original(world)
-        world.record("mark", "driver", "outcome", {"outcome": plain(caught[0])})
+        world.chronicle.record("mark", "driver", "outcome", {"outcome": plain(caught[0])})
 
     enumeration = enumerate_behaviours(attrs.evolve(scenario, drive=drive), limit=limit)
     # Isolates are made anew for each run, so what programs keep in theirs is known to none of them.

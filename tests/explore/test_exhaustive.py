@@ -144,7 +144,7 @@ def test_under_a_monitor_every_order_is_a_behaviour_of_its_own() -> None:
         async def drive(world: World) -> None:
             if watched:
                 world.always("never both", lambda: True)
-            env = world.env_for(world.driver)
+            env = world.env
             for name in ("A", "B"):
                 env[name].get_by_name("x").call("go", 3)
             await world.settle()

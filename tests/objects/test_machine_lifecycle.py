@@ -717,7 +717,7 @@ def test_a_stored_alarm_is_armed_when_its_machine_is_made(passes: Any) -> None:
     async def drive(world: World) -> None:
         durable = Durable()
         durable.alarm_ms = world.host.now_ms() + 1000
-        host = world.machine_named("ROOM", "r").host
+        host = world.machines.named("ROOM", "r").host
         machine = ObjectMachine(
             host, "ROOM/again", Room, id_from_name("ROOM", "again"), lambda _: None, durable=durable
         )

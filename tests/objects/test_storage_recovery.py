@@ -174,7 +174,7 @@ def test_without_history_the_refusal_says_how_to_have_one(passes: Callable[..., 
 def test_an_object_that_never_asks_keeps_no_history(passes: Callable[..., Any]) -> None:
     async def drive(world: World) -> None:
         await world.env.D.get_by_name("a").put("n", 1)
-        assert world.machine_named("D", "a").durable.history is None
+        assert world.machines.named("D", "a").durable.history is None
 
     passes(drive, D=Ledger)
 

@@ -142,7 +142,7 @@ def scenario_of(program: Program) -> Scenario:
 
     @scenario(Mesh(bindings=bindings), options=options, name=f"program_{program['seed']}")
     async def drive(world: World) -> None:
-        env = world.env_for(world.driver)
+        env = world.env
         replies = [env[name].get_by_name("x").call("go", op) for name, op in program["roots"]]
         if program["awaited"]:
             await replies[0]
