@@ -148,6 +148,7 @@ class Search:
         kept: names in modules and classes whose values outlived the runs; likewise.
         seen: digests and outcomes.
         new: the last behaviour was another one than those before.
+        exceeded: it gave up because the limit does not suffice.
         broken_off: runs that turned out to be gone through elsewhere.
         total: runs are watched after every turn, so that every order matters.
     """
@@ -177,6 +178,7 @@ class Search:
         self.seen: dict[tuple[str, str], None] = {}
         self.new = False
         self.broken_off = 0
+        self.exceeded = False
         self.total = False
 
     def behaviours(self) -> Iterator[Behaviour]:
@@ -211,6 +213,7 @@ class Search:
             if self.small and why:
                 break
             if self.runs >= self.limit and (waiting or not orders.ended):
+                self.exceeded = True
                 why = f"the limit of {self.limit} runs was reached"
                 break
         self.kept = tuple(leaked(held, remembered(scenario)))
@@ -270,6 +273,7 @@ class _Orders:
                 break
             self._plan(recording, outcome.kind)
             if search.small and search.runs + self.path.pending > search.limit:
+                search.exceeded = True
                 self.why = f"there are more than {search.limit} runs to be made"
                 break
             if not self.path.advance():

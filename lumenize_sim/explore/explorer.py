@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from lumenize_sim.explore.shrink import BUDGET
 from lumenize_sim.explore.strategies import NAMES
 from lumenize_sim.explore.sweep import sweep
 from lumenize_sim.explore.tally import Found, Tally
-from lumenize_sim.explore.unit import Unit, units_of
+from lumenize_sim.explore.unit import SCHEDULES, Unit, units_of
 from lumenize_sim.world.faults import Faults
 from lumenize_sim.world.options import WorldOptions
 from lumenize_sim.world.scenario import Scenario
@@ -32,8 +32,10 @@ from lumenize_sim.world.scenario import Scenario
 __all__ = ["explore"]
 
 _wall = time.perf_counter
-#: Of the schedules, what a search of all orders may take before any are drawn.
+#: Of the schedules, what a search of all orders may take.
 _PART = 10
+#: Runs of the search that looks whether the world is tiny.
+_FEW = 32
 
 
 def explore(
@@ -58,10 +60,11 @@ def explore(
     """Run ``scenario`` under many schedules.
 
     The first schedule is the world without surprises; the others take the default mix of
-    strategies in turn, with faults drawn for each.  Where all orders without faults are
-    no more than a tenth of the schedules, they are all run first, and the rest only for
-    the sake of faults.  A failure is shrunk, recorded, and
-    re-run from its tape in a fresh process before it is reported.
+    strategies in turn, with faults drawn for each.  In between it is tried to run all orders
+    without faults: after 64 schedules if 32 runs suffice, and after half of the schedules if a
+    tenth of them does.  Where that was everything, the rest is run only for the sake of faults.
+    These runs count like all others, whether or not they were everything.  A failure is
+    shrunk, recorded, and re-run from its tape in a fresh process before it is reported.
 
     Args:
         schedules: how many.
@@ -99,11 +102,14 @@ def explore(
         )
     if max_faults and not exhaustive:
         raise UsageError(f"max_faults={max_faults} is for exhaustive=True; otherwise say Faults(at_most=...)")
-    search = None
     if exhaustive:
-        search = Search(scenario, limit=schedules, seed=seed, max_faults=max_faults)
-    elif strategy is None and schedules >= _PART and scenario.options.network.model != "timed":
-        search = Search(scenario, limit=schedules // _PART, seed=seed, small=True)
+        searches = [(0, Search(scenario, limit=schedules, seed=seed, max_faults=max_faults))]
+    elif strategy is None and scenario.options.network.model != "timed":
+        searches = [
+            (drawn, Search(scenario, limit=limit, seed=seed, small=True)) for drawn, limit in _searches(schedules)
+        ]
+    else:
+        searches = []
     crew = crew_of(jobs, on)
     if crew is not None:
         assignment.check_found_by_others(scenario)
@@ -112,19 +118,28 @@ def explore(
         book = None if journal is None else Journal(_journal_in(journal, assignment), assignment, resume=resume)
         exploration = _Exploration(scenario, assignment, schedules, save, verify, progress or (lambda _: None), book)
         try:
-            report = exploration.run(crew, search)
+            report = exploration.run(crew, searches)
         except BaseException:
             if book is not None:
                 book.close()
             raise
         finally:
-            if crew is not None:  # a small world was perhaps exhausted without one
+            if crew is not None:
                 crew.stop()
         if book is not None:
             book.remove()
         return report
 
     return apart(work)
+
+
+def _searches(schedules: int) -> list[tuple[int, int]]:
+    """After how many schedules it is tried to run all orders, and how many runs that may take."""
+    half, limit = schedules // 2, schedules // _PART
+    if half > SCHEDULES:
+        half -= half % SCHEDULES  # so that units are the same with other numbers of schedules
+    searches = [(SCHEDULES, min(_FEW, limit)), (half, limit)] if half > SCHEDULES else [(half, limit)]
+    return [(drawn, limit) for drawn, limit in searches if limit]
 
 
 def _journal_in(journal: str | os.PathLike[str], assignment: Assignment) -> Path:
@@ -152,15 +167,13 @@ class _Exploration:
         self.verify = verify
         self.progress = progress
         self.journal = journal
-        self.units = units_of(schedules)
-        self.ledger = Ledger(self.units, max_failures=assignment.max_failures)
+        self.units: list[Unit] = []
+        self.ledger = Ledger((), max_failures=assignment.max_failures)
         self.shard = Shard(scenario, seed=self.seed, strategy=assignment.strategy, max_failures=assignment.max_failures)
 
-    def run(self, crew: Crew | None, search: Search | None) -> Report:
+    def run(self, crew: Crew | None, searches: Sequence[tuple[int, Search]]) -> Report:
         began = _wall()
-        exhaustive = "" if search is None else self._exhausted(search)
-        if not exhaustive or (search is not None and search.small and self.scenario.faults):
-            self._drawn(crew)
+        exhaustive = self._run(crew, searches)
         counted = self.ledger.counted
         self._tick("exploring", 0)
         return Report(
@@ -175,20 +188,49 @@ class _Exploration:
             exhaustive=exhaustive,
         )
 
+    def _run(self, crew: Crew | None, searches: Sequence[tuple[int, Search]]) -> str:
+        """Draw schedules, and search all orders in between.  Returns how that ended; ``""`` where it gave up."""
+        searched = 0
+        exhaustive = ""
+        tried: Search | None = None
+        for drawn, search in searches:
+            if tried is not None and (exhaustive or not tried.exceeded):
+                break
+            self._drawn(crew, drawn, searched)
+            if self._failed_enough:
+                break
+            exhaustive = self._exhausted(search)
+            searched += search.runs
+            tried = search
+        if not exhaustive or (tried is not None and tried.small and self.scenario.faults):
+            self._drawn(crew, self.schedules - searched, searched)
+        return exhaustive
+
+    @property
+    def _failed_enough(self) -> bool:
+        return len(self.ledger.counted.found) >= self.assignment.max_failures
+
     def _exhausted(self, search: Search) -> str:
-        """Run all orders.  Returns how that ended; ``""`` where it gave up, and then nothing is counted."""
-        # The schedules have not begun, so a small search is no progress.
-        tally = self.shard.exhaust(search) if search.small else self.shard.exhaust(search, self._tick)
-        if tally is None:
+        """Run all orders.  Returns how that ended; ``""`` where a search of a small world gave up."""
+        counted = self.ledger.counted
+        tally = self.shard.exhaust(search, self._tick, before=counted.schedules)
+        counted.add(tally, self.assignment.max_failures)
+        if search.small and search.why:
             return ""
-        self.ledger.counted.add(tally, self.assignment.max_failures)
-        faults = self.scenario.faults if search.small else None
+        faults = search.small and bool(self.scenario.faults)
+        if not faults:
+            counted.behaviours = dict.fromkeys(tally.behaviours)  # there are no others
         return told(len(search.seen), search.runs, search.why, without="faults" if faults else "")
 
-    def _drawn(self, crew: Crew | None) -> None:
-        """Run what was drawn, until there are failures enough."""
+    def _drawn(self, crew: Crew | None, until: int, searched: int) -> None:
+        """Run what is drawn, ``until`` there are so many schedules, or failures enough."""
+        if self._failed_enough:
+            return
+        more = units_of(until, since=self.units)
+        self.units += more
+        self.ledger.extend(more, moved=searched)
         known = {} if self.journal is None else self.journal.tallies
-        for unit in self.units:
+        for unit in more:
             if (unit.first, unit.count) in known:
                 self.ledger.done(unit, known[unit.first, unit.count])
         self._tick("exploring", 0)

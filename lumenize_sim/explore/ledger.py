@@ -49,8 +49,11 @@ class Counted:
     found: list[Found] = attrs.field(factory=list)
     corpus: Corpus = attrs.field(factory=Corpus)
 
-    def add(self, tally: Tally, at_most: int) -> None:
-        """Count one unit more, and of its failures those that are new, up to ``at_most`` in all."""
+    def add(self, tally: Tally, at_most: int, *, moved: int = 0) -> None:
+        """Count one unit more, and of its failures those that are new, up to ``at_most`` in all.
+
+        ``moved`` runs were made besides, so that the numbers of schedules are larger by as many.
+        """
         self.schedules += tally.ran
         self.behaviours.update(dict.fromkeys(tally.behaviours))
         added(self.faults, tally.faults)
@@ -60,7 +63,7 @@ class Counted:
         self.corpus.meet(tally.boundaries)
         for found in tally.found:
             if len(self.found) < at_most and all(found.signature != known.signature for known in self.found):
-                self.found.append(found)
+                self.found.append(attrs.evolve(found, schedule=found.schedule + moved))
 
 
 class Ledger:
@@ -72,13 +75,15 @@ class Ledger:
 
     Attributes:
         counted: the sum.
+        moved: runs made besides, which come before the schedules that are open now.
     """
 
     def __init__(self, units: Sequence[Unit], *, max_failures: int) -> None:
         self.counted = Counted()
-        self._units = units
+        self.moved = 0
+        self._units = list(units)
         self._max_failures = max_failures
-        self._open = list(reversed(units))
+        self._open = self._units[::-1]
         self._away: dict[int, Unit] = {}
         self._back: dict[int, Tally | Exception] = {}
         self._next = 0
@@ -86,6 +91,18 @@ class Ledger:
         self._suspects: list[Unit] = []
         self._corpus = Corpus()
         self._generation = 0
+
+    def extend(self, units: Sequence[Unit], *, moved: int) -> None:
+        """When all others are counted: ``units`` are to be run as well.
+
+        Args:
+            moved: runs that were made besides, before these schedules, and that count with them.
+        """
+        assert not self._open and not self._away and not self._suspects
+        self.moved = moved
+        self._units += units
+        self._open = list(reversed(units))
+        self._turn_page()
 
     @property
     def finished(self) -> bool:
@@ -180,8 +197,11 @@ class Ledger:
             unit = self._units[self._next]
             if not 0 < result.ran <= unit.count:
                 raise SimulatorError(f"a unit of {unit.count} schedules came back with {result.ran}")
-            self.counted.add(result, self._max_failures)
+            self.counted.add(result, self._max_failures, moved=self.moved)
             self._next += 1
-            if self._next < len(self._units) and self._units[self._next].generation > self._generation:
-                self._generation = self._units[self._next].generation
-                self._corpus = self.counted.corpus.copy()
+            self._turn_page()
+
+    def _turn_page(self) -> None:
+        if self._next < len(self._units) and self._units[self._next].generation > self._generation:
+            self._generation = self._units[self._next].generation
+            self._corpus = self.counted.corpus.copy()

@@ -88,10 +88,10 @@ class Shard:
         with settled_heap():
             return _Count(self, Corpus() if corpus is None else corpus.copy(), tick).run(unit)
 
-    def exhaust(self, search: Search, tick: Tick = lambda *_: None) -> Tally | None:
-        """Run all orders instead; ``None`` where a search of a small world gave up, as if it had not been."""
+    def exhaust(self, search: Search, tick: Tick = lambda *_: None, *, before: int = 0) -> Tally:
+        """Run all orders instead, until the search gives up; so many schedules were run ``before``."""
         with settled_heap():
-            return _Count(self, Corpus(), tick).exhaust(search)
+            return _Count(self, Corpus(), tick).exhaust(search, before)
 
 
 @attrs.define
@@ -127,34 +127,24 @@ class _Count:
             boundaries={place: tuple(numbers) for place, numbers in self.boundaries.items()},
         )
 
-    def exhaust(self, search: Search) -> Tally | None:
-        failed: list[tuple[int, Behaviour]] = []
+    def exhaust(self, search: Search, before: int) -> Tally:
         for behaviour in search.behaviours():
             if not search.runs % 16:
                 self.tick("exploring", search.runs)
             self._note(behaviour.outcome)
-            if not behaviour.outcome.failed or not search.new:
-                continue
-            if search.small and search.runs == 1 and self.shard.max_failures == 1:
-                return None  # the first schedule shows it
-            failed.append((search.runs, behaviour))
-            if not search.small or len(failed) == 1:
+            if behaviour.outcome.failed and search.new:
                 self._seen_again(behaviour, search.runs)
-            if not search.small:
-                self._failed(behaviour.outcome, behaviour.choices, search.runs, "exhaustive")
+                self._failed(behaviour.outcome, behaviour.choices, before + search.runs, "exhaustive")
                 if len(self.found) >= self.shard.max_failures:
                     break
-        if search.small and search.why:
-            return None
-        for nth, behaviour in failed if search.small else ():
-            if len(self.found) < self.shard.max_failures:
-                self._failed(behaviour.outcome, behaviour.choices, nth, "exhaustive")
-        if search.small and self.shard.scenario.faults:
-            return Tally(ran=0, behaviours=tuple(self.orders), found=tuple(self.found))  # the schedules are yet to come
         return Tally(
-            ran=search.runs, behaviours=tuple(digest for digest, _ in search.seen), faults=self.faults,
-            marks=self.marks, found=tuple(self.found),
-        )  # fmt: skip
+            ran=search.runs,
+            # Where the search gave up, drawn schedules are to come, and orders are counted.
+            behaviours=tuple(self.orders if search.small and search.why else (digest for digest, _ in search.seen)),
+            faults=self.faults,
+            marks=self.marks,
+            found=tuple(self.found),
+        )
 
     def _seen_again(self, behaviour: Behaviour, nth: int) -> None:
         again, outcome = behaviour.again[0], behaviour.outcome

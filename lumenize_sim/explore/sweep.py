@@ -29,7 +29,7 @@ def sweep(
     note: Callable[[Unit, Tally], None],
     tick: Callable[[], None],
 ) -> None:
-    """Have ``crew`` run units until the ledger is finished.  Whatever ends this, the crew is stopped.
+    """Have ``crew`` run units until the ledger is finished.  Whatever ends this, the crew is there still.
 
     Args:
         note: told of each finished unit before it counts.
@@ -39,10 +39,7 @@ def sweep(
         AppError, UsageError: what a unit ended with, or units that nobody can run.
         KeyboardInterrupt: Ctrl-C; what was noted is all there is.
     """
-    try:
-        _Sweep(ledger, crew, assignment, note).run(tick)
-    finally:
-        crew.stop()
+    _Sweep(ledger, crew, assignment, note).run(tick)
 
 
 @attrs.define

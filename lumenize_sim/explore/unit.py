@@ -10,6 +10,8 @@ for others, and whatever is learnt is at hand for at least half of the runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 __all__ = ["SCHEDULES", "Unit", "units_of"]
@@ -40,9 +42,10 @@ class Unit:
         return (self.index // _FIRST).bit_length()
 
 
-def units_of(schedules: int) -> list[Unit]:
-    """``schedules`` in units, the last of them shorter where it must be."""
+def units_of(schedules: int, *, since: Sequence[Unit] = ()) -> list[Unit]:
+    """``schedules`` in units, the last of them shorter where it must be; those that come behind the units ``since``."""
+    first = since[-1].first + since[-1].count if since else 0
     return [
         Unit(index, first, min(SCHEDULES, schedules - first))
-        for index, first in enumerate(range(0, schedules, SCHEDULES))
+        for index, first in enumerate(range(first, schedules, SCHEDULES), len(since))
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import attrs
@@ -9,6 +10,8 @@ import pytest
 
 from lumenize_sim import DurableObject, Faults, Mesh, UsageError, World, enumerate_behaviours, explore, gather, scenario
 from lumenize_sim.explore.exhaustive import Search
+from lumenize_sim.explore.shard import Shard
+from lumenize_sim.explore.unit import SCHEDULES
 
 
 class Shelf(DurableObject):
@@ -48,20 +51,45 @@ async def unsafe(world: World) -> None:
     await world.env.S.get_by_name("s").put("a")
 
 
-def test_where_all_orders_are_few_they_are_all_run_and_nothing_else() -> None:
-    report = explore(three_puts, schedules=1000, save=None)
-    everything = enumerate_behaviours(three_puts)
+@scenario(app)
+async def two_puts(world: World) -> None:
+    """Holds in every order, and there are few."""
+    await drive_puts(world, "ab")
+    assert await world.env.S.get_by_name("s").get() in "ab"
+
+
+@scenario(app, faults=Faults(kinds=("crash",)))
+async def crashing(world: World) -> None:
+    """Holds whatever happens."""
+    with contextlib.suppress(Exception):
+        await world.env.S.get_by_name("s").put("a")
+
+
+def test_a_tiny_world_is_gone_through_after_one_unit_of_schedules() -> None:
+    report = explore(two_puts, schedules=1000, save=None)
+    everything = enumerate_behaviours(two_puts)
     assert everything.complete
+    assert everything.runs <= 32
     assert report.complete
     assert report.exhaustive == str(everything) == f"complete: {len(everything.behaviours)} behaviours"
-    assert report.schedules == everything.runs < 1000
+    assert report.schedules == SCHEDULES + everything.runs
     assert report.behaviours == len(everything.behaviours)
     assert not report.failures
 
 
-def test_where_they_are_not_few_the_schedules_are_drawn_as_if_nobody_had_looked() -> None:
+def test_a_small_world_is_gone_through_after_half_of_the_schedules() -> None:
+    report = explore(three_puts, schedules=1000, save=None)
+    everything = enumerate_behaviours(three_puts)
+    assert 32 < everything.runs <= 100
+    assert report.exhaustive == str(everything)
+    half = 500 - 500 % SCHEDULES
+    assert half + everything.runs < report.schedules <= half + everything.runs + 32
+    assert report.behaviours == len(everything.behaviours)
+
+
+def test_all_runs_count_also_those_of_a_search_that_gave_up() -> None:
     """Not more than a tenth of the schedules; and one strategy alone means what it says."""
-    for more in ({"schedules": 50}, {"schedules": 500, "strategy": "random"}):
+    for more in ({"schedules": 9}, {"schedules": 50}, {"schedules": 700}, {"schedules": 500, "strategy": "random"}):
         report = explore(three_puts, save=None, **more)  # type: ignore[arg-type]  # of several types
         assert (report.schedules, report.exhaustive, report.complete) == (more["schedules"], "", False)
 
@@ -84,20 +112,19 @@ def test_a_long_run_is_given_up_before_it_ends() -> None:
 
 
 def test_a_failure_among_all_orders_is_shrunk_like_any_other() -> None:
-    report = explore(last_wins, schedules=1000, save=None, verify=False)
-    (failure,) = report.failures
-    assert failure.strategy == "exhaustive"
-    assert failure.run.tape.non_default == 1
-    assert report.complete
+    search = Search(last_wins, limit=100, seed=0, small=True)
+    (found,) = Shard(last_wins, seed=0).exhaust(search, before=64).found
+    assert found.strategy == "exhaustive"
+    assert len(found.choices) == 1
+    assert 64 < found.schedule == 64 + search.runs < 64 + 32
 
 
 def test_with_faults_the_orders_without_any_are_complete_and_the_rest_is_drawn() -> None:
-    report = explore(unsafe, schedules=200, save=None, verify=False)
+    report = explore(crashing, schedules=300, save=None, verify=False)
     assert report.exhaustive.startswith("complete without faults: ")
+    assert report.schedules == 300
     assert not report.complete
-    (failure,) = report.failures
-    assert failure.strategy != "exhaustive"
-    assert "crash" in report.faults
+    assert report.faults["crash"] > 50
 
 
 def test_told_to_it_runs_all_orders_and_all_plans_of_faults() -> None:

@@ -42,6 +42,19 @@ def test_more_schedules_begin_with_the_same_units() -> None:
     assert units_of(1000)[:-1] == units_of(5000)[: len(units_of(1000)) - 1]
 
 
+@given(st.integers(1, 20 * SCHEDULES), st.integers(0, 20 * SCHEDULES), st.integers(1, 20))
+def test_units_that_are_added_later_are_the_same_but_where_the_first_ones_ended(
+    schedules: int, more: int, whole: int
+) -> None:
+    """The journal of an exploration holds for one of more schedules."""
+    units = units_of(schedules)
+    assert [n for u in units_of(schedules + more, since=units) for n in range(u.first, u.first + u.count)] == list(
+        range(schedules, schedules + more)
+    )
+    units = units_of(SCHEDULES * whole)
+    assert [*units, *units_of(SCHEDULES * whole + more, since=units)] == units_of(SCHEDULES * whole + more)
+
+
 # -- running them in other orders ---------------------------------------------------------------
 
 
@@ -169,6 +182,20 @@ def test_a_generation_waits_for_those_before_it() -> None:
     ledger.done(units[0], tally_of(units[0], {}))
     assert ledger.take() == units[4]
     assert ("R/#", "", "a^#") in ledger.corpus.pairs
+
+
+def test_units_that_are_added_begin_with_what_was_learnt_and_count_the_runs_made_besides() -> None:
+    first, second = [Unit(n, n, 1) for n in range(4)], [Unit(n, n, 1) for n in range(4, 6)]
+    ledger = Ledger(first, max_failures=1)
+    for unit in first:
+        ledger.done(unit, tally_of(unit, {}))
+    assert ledger.finished
+    ledger.extend(second, moved=30)
+    assert not ledger.finished
+    assert ledger.take() == second[0]
+    assert ("R/#", "", "a^#") in ledger.corpus.pairs
+    ledger.done(second[0], tally_of(second[0], {4: "A"}))
+    assert [found.schedule for found in ledger.counted.found] == [tally_of(second[0], {4: "A"}).found[0].schedule + 30]
 
 
 def test_suspects_go_alone() -> None:
