@@ -33,10 +33,12 @@ from lumenize_sim.world.options import OPTIONS, option_kind
 from lumenize_sim.world.run import Outcome, run_scenario
 from lumenize_sim.world.scenario import Scenario
 
-__all__ = ["Behaviour", "Enumeration", "Search", "enumerate_behaviours", "kept_between", "told"]
+__all__ = ["LATE_IN_A_ROW", "Behaviour", "Enumeration", "Search", "enumerate_behaviours", "kept_between", "told"]
 
 #: Endings that cut a run short, so that something may lie behind them.
 _CUT = ("step_limit", "cpu_limit")
+#: What no search goes through.
+LATE_IN_A_ROW = "messages late in a row"
 #: Steps of a run after which the world is not small.
 _SMALL = 400
 
@@ -83,6 +85,8 @@ class Enumeration:
         plans: how many plans of faults and values of options were gone through.
         why: what stands in the way of completeness, in words; empty where nothing does.
         kept: names in modules and classes of the app whose values outlived their runs.
+        without: what there may be besides, though complete: `LATE_IN_A_ROW`, where a timer that is too far away for one
+            late message could be missed by several; else empty.
     """
 
     complete: bool
@@ -91,9 +95,10 @@ class Enumeration:
     plans: int
     why: str
     kept: tuple[str, ...] = ()
+    without: str = ""
 
     def __str__(self) -> str:
-        return told(len(self.behaviours), self.runs, self.why)
+        return told(len(self.behaviours), self.runs, self.why, without=self.without)
 
 
 def told(behaviours: int, runs: int, why: str, *, without: str = "") -> str:
@@ -129,7 +134,7 @@ def enumerate_behaviours(scenario: Scenario, *, limit: int = 10_000, seed: int =
 
     def work() -> Enumeration:
         found = [behaviour for behaviour in search.behaviours() if search.new]
-        return Enumeration(not search.why, found, search.runs, search.plans, search.why, search.kept)
+        return Enumeration(not search.why, found, search.runs, search.plans, search.why, search.kept, search.without)
 
     return apart(work)
 
@@ -149,6 +154,7 @@ class Search:
         seen: digests and outcomes.
         new: the last behaviour was another one than those before.
         exceeded: it gave up because the limit does not suffice.
+        without: see `Enumeration`.
         broken_off: runs that turned out to be gone through elsewhere.
         total: runs are watched after every turn, so that every order matters.
     """
@@ -179,6 +185,7 @@ class Search:
         self.new = False
         self.broken_off = 0
         self.exceeded = False
+        self.without = ""
         self.total = False
 
     def behaviours(self) -> Iterator[Behaviour]:
@@ -261,6 +268,8 @@ class _Orders:
                 # A monitor reads all actors after every turn, so every order matters.
                 search.total, self.path = True, Path()
                 continue
+            if not search.without and recording.late_in_a_row:
+                search.without = LATE_IN_A_ROW
             if self.path.changed:
                 self.why = kept_between(["the same steps led to other events"])
                 break

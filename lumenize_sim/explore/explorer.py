@@ -202,7 +202,7 @@ class _Exploration:
             exhaustive = self._exhausted(search)
             searched += search.runs
             tried = search
-        if not exhaustive or (tried is not None and tried.small and self.scenario.faults):
+        if not exhaustive or (tried is not None and tried.small and self._besides(tried)):
             self._drawn(crew, self.schedules - searched, searched)
         return exhaustive
 
@@ -217,10 +217,15 @@ class _Exploration:
         counted.add(tally, self.assignment.max_failures)
         if search.small and search.why:
             return ""
-        faults = search.small and bool(self.scenario.faults)
-        if not faults:
+        besides = self._besides(search)
+        if not besides:
             counted.behaviours = dict.fromkeys(tally.behaviours)  # there are no others
-        return told(len(search.seen), search.runs, search.why, without="faults" if faults else "")
+        return told(len(search.seen), search.runs, search.why, without=besides)
+
+    def _besides(self, search: Search) -> str:
+        """What there is that the search did not go through, in words."""
+        faults = "faults" if search.small and self.scenario.faults else ""
+        return " and ".join(filter(None, (faults, search.without)))
 
     def _drawn(self, crew: Crew | None, until: int, searched: int) -> None:
         """Run what is drawn, ``until`` there are so many schedules, or failures enough."""

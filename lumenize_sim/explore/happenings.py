@@ -125,6 +125,7 @@ class Recording:
         self._alive: list[Happening] = []
         self._links: dict[Any, int] = {}
         self._now = 0
+        self._gaps: list[tuple[int, int]] = []  # how far away a timer was that no message may be late for: step, us
 
     def created(self, event: Event) -> None:
         """Whose turn it is creates the event."""
@@ -149,6 +150,8 @@ class Recording:
         passable = due is not None and all(
             event.delay_limit_us and due - event.sent_us <= event.delay_limit_us for event in enabled
         )
+        if due is not None and not passable and all(event.delay_limit_us for event in enabled):
+            self._gaps.append((len(self.steps), due - agenda.now_us))
         scopes = {event.label: EVERYTHING if self.total else event.receiver for event in enabled}
         label = self.path.step(scopes, passable) if len(self.steps) < self.at_most else None
         if label is None:
@@ -165,6 +168,22 @@ class Recording:
         event = enabled.pop(position)
         self._happens(event, agenda.now_us)
         return event
+
+    @property
+    def late_in_a_row(self) -> bool:
+        """Whether several late messages, of which each came of the one before, could have missed a timer.
+
+        Time steps lead to timers only, and a message cannot be late beyond its own limit.
+        """
+        longest = [step.happening.event.delay_limit_us if step.happening is not None else 0 for step in self.steps]
+        for n in range(len(self.steps) - 1, -1, -1):
+            limit = longest[n]
+            for origin in self.steps[n].after:
+                if origin >= 0:
+                    event = self.steps[origin].happening
+                    own = event.event.delay_limit_us if event is not None else 0
+                    longest[origin] = max(longest[origin], own + limit)
+        return any(max(longest[n:], default=0) >= gap for n, gap in self._gaps)
 
     def _observe(self, enabled: Sequence[Event]) -> None:
         last = len(self.steps) - 1

@@ -137,10 +137,11 @@ class _Count:
                 self._failed(behaviour.outcome, behaviour.choices, before + search.runs, "exhaustive")
                 if len(self.found) >= self.shard.max_failures:
                     break
+        drawn = search.small and (search.why or search.without or self.shard.scenario.faults)
         return Tally(
             ran=search.runs,
-            # Where the search gave up, drawn schedules are to come, and orders are counted.
-            behaviours=tuple(self.orders if search.small and search.why else (digest for digest, _ in search.seen)),
+            # Where drawn schedules are to come, orders are counted.
+            behaviours=tuple(self.orders if drawn else (digest for digest, _ in search.seen)),
             faults=self.faults,
             marks=self.marks,
             found=tuple(self.found),

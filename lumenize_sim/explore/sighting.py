@@ -163,12 +163,13 @@ class Sighting:
 class Noted:
     """A strategy, with a note of everything that is made."""
 
-    __slots__ = ("_causes", "_links", "_made", "_now", "_on", "_strategy", "_told", "pick")
+    __slots__ = ("_causes", "_links", "_made", "_now", "_on", "_strategy", "_told", "lateness_us", "pick")
 
     def __init__(self, strategy: Strategy) -> None:
         self._strategy = strategy
         self._told = getattr(strategy, "happens", None)
         self.pick = strategy.pick
+        self.lateness_us = getattr(strategy, "lateness_us", None)
         self._now = ""
         self._made: dict[str, str | None] = {}
         self._causes: dict[str, str] = {}

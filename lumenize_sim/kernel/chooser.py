@@ -27,6 +27,7 @@ class Strategy(Protocol):
 
     One that wants to know each event that happens, also where there was nothing to pick,
     has a method ``happens(event)`` as well; it is called before what the event makes is `created`.
+    One that says of each message how long it is under way has ``lateness_us(event)``.
     """
 
     def created(self, event: Event) -> None:
@@ -88,7 +89,7 @@ class FreeChooser:
         self._happens = getattr(strategy, "happens", None)
 
     def lateness_us(self, event: Event) -> int:
-        """Microseconds that the network takes over ``event``; only the timed model draws any."""
+        """Microseconds that the network takes over ``event``, where the strategy draws that."""
         if self._timed is None or not event.delay_limit_us:
             return 0
         late: int = self._timed(event)

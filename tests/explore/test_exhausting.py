@@ -8,8 +8,19 @@ from typing import Any
 import attrs
 import pytest
 
-from lumenize_sim import DurableObject, Faults, Mesh, UsageError, World, enumerate_behaviours, explore, gather, scenario
-from lumenize_sim.explore.exhaustive import Search
+from lumenize_sim import (
+    DurableObject,
+    Faults,
+    Mesh,
+    Scenario,
+    UsageError,
+    World,
+    enumerate_behaviours,
+    explore,
+    gather,
+    scenario,
+)
+from lumenize_sim.explore.exhaustive import LATE_IN_A_ROW, Search
 from lumenize_sim.explore.shard import Shard
 from lumenize_sim.explore.unit import SCHEDULES
 
@@ -125,6 +136,37 @@ def test_with_faults_the_orders_without_any_are_complete_and_the_rest_is_drawn()
     assert report.schedules == 300
     assert not report.complete
     assert report.faults["crash"] > 50
+
+
+class Timer(DurableObject):
+    """Sets an alarm, and asks itself something by way of a shelf."""
+
+    async def start(self, alarm_s: int) -> None:
+        self.ctx.storage.set_alarm(self.ctx.now() + 1000 * alarm_s)
+        await self.env.S.get_by_name("s").put("a")
+
+    async def alarm(self, info: Any = None) -> None: ...
+
+
+def with_alarm(in_s: int) -> Scenario:
+    @scenario(Mesh(bindings={"S": Shelf, "T": Timer}))
+    async def alarmed(world: World) -> None:
+        await world.env.T.get_by_name("t").start(in_s)
+
+    return alarmed
+
+
+def test_a_timer_that_only_several_late_messages_can_miss_is_told_and_the_rest_is_drawn() -> None:
+    """Three messages of two seconds follow each other."""
+    for in_s, without in ((1, ""), (3, LATE_IN_A_ROW), (4, LATE_IN_A_ROW), (7, "")):
+        found = enumerate_behaviours(with_alarm(in_s))
+        assert found.complete
+        assert found.without == without, in_s
+        report = explore(with_alarm(in_s), schedules=200, save=None)
+        assert report.complete == (not without)
+        assert (report.schedules == 200) == bool(without)
+        behaviours = f"{len(found.behaviours)} behaviour{'s' * (len(found.behaviours) > 1)}"
+        assert report.exhaustive == f"complete{f' without {without}' if without else ''}: {behaviours}"
 
 
 def test_told_to_it_runs_all_orders_and_all_plans_of_faults() -> None:

@@ -15,12 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lumenize_sim import DurableObject, Mesh, World, explore, scenario
 from lumenize_sim.errors import UsageError
 from lumenize_sim.explore.profile import Profile, kind_of
 from lumenize_sim.explore.sighting import Noted, Sighting
 from lumenize_sim.explore.strategies import NAMES, PORTFOLIO, Corpus, make_strategy
 from lumenize_sim.explore.strategies.chains import Chains
 from lumenize_sim.explore.strategies.fair import FairInTheEnd
+from lumenize_sim.explore.strategies.slow import SlowChain
 from lumenize_sim.kernel.agenda import Agenda
 from lumenize_sim.kernel.chooser import FreeChooser
 from lumenize_sim.kernel.event import Event
@@ -161,6 +163,64 @@ def test_a_few_delays_find_what_a_single_late_event_does() -> None:
 
     assert share("delays", forest, only_that_one_is_late) > 1 / 30 / 3 * 0.6
     assert share("random", forest, only_that_one_is_late) == 0
+
+
+class Lease(DurableObject):
+    """Works under a lease of five seconds, by way of two others."""
+
+    async def work(self) -> bool:
+        self.ctx.storage.kv.put("held", True)
+        self.ctx.storage.set_alarm(self.ctx.now() + 5_000)
+        await self.env.RELAY.get_by_name("one").work(1)
+        held: bool = self.ctx.storage.kv.get("held")
+        return held
+
+    async def alarm(self, info: Any = None) -> None:
+        self.ctx.storage.kv.put("held", False)
+
+
+class Relay(DurableObject):
+    async def work(self, more: int) -> None:
+        if more:
+            await self.env.RELAY.get_by_name("two").work(more - 1)
+
+
+@scenario(Mesh(bindings={"LEASE": Lease, "RELAY": Relay}))
+async def outlived(world: World) -> None:
+    """No message takes more than two seconds, and four of them take more than five."""
+    assert await world.env.LEASE.get_by_name("l").work(), "the lease had ended"
+
+
+def test_a_slow_chain_misses_a_timer_that_no_single_late_message_can() -> None:
+    """Each of its messages is on its way for as long as it may be, one after the other."""
+    for seed in range(3):
+        (failure,) = explore(outlived, schedules=2_000, seed=seed, save=None, verify=False).failures
+        assert failure.strategy == "delays"
+        late = [choice for choice in failure.run.tape.choices if choice.kind == "delay"]
+        assert len(late) == len(failure.run.tape.choices) >= 3
+    for other in ("random", "pct", "starve", "reversal"):
+        assert not explore(outlived, schedules=200, strategy=other, save=None, verify=False).failures
+
+
+def test_of_a_slow_chain_every_hop_is_slow_and_nothing_else_is() -> None:
+    def hop(label: str, parent: Event | None) -> Event:
+        if parent is not None:
+            strategy.happens(parent)
+        event = Event(label, ACTOR, lambda: None, receiver="r", delay_limit_us=7)
+        strategy.created(event)
+        return event
+
+    for seed in range(40):
+        strategy = SlowChain(random.Random(seed), profile({f"e{n}": ("r", None) for n in range(4)}))
+        first, beside = hop("a", None), hop("b", None)
+        second = hop("a1", first)
+        other = hop("b1", beside)
+        third = hop("a2", second)
+        late = [strategy.lateness_us(event) for event in (first, beside, second, other, third)]
+        assert late[:2] == [0, 0], "nothing had happened"
+        assert all(0 <= us <= 7 for us in late)
+        assert not late[2] or late[4], "what comes of something slow is slow"
+        assert not (late[2] and late[3]), "one chain is slow"
 
 
 def test_a_reversal_finds_the_one_race_that_matters_among_chains_of_others() -> None:

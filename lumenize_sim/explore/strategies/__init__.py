@@ -63,6 +63,7 @@ def make_strategy(
     from lumenize_sim.explore.strategies.pos import PartialOrderSampling
     from lumenize_sim.explore.strategies.random_walk import RandomWalk
     from lumenize_sim.explore.strategies.reversal import Reversal
+    from lumenize_sim.explore.strategies.slow import SlowChain
     from lumenize_sim.explore.strategies.starve import StarveOne
     from lumenize_sim.explore.strategies.surw import SelectivelyUniformWalk
     from lumenize_sim.explore.strategies.urw import UniformWalk
@@ -83,7 +84,8 @@ def make_strategy(
         case "starve":
             return FairInTheEnd(StarveOne(generator, profile), _UNFAIR_FOR * events)
         case "delays":
-            return FewDelays(generator, profile, delays=1 + turn % 3)
+            few = turn % 4
+            return FewDelays(generator, profile, delays=1 + few) if few < 3 else SlowChain(generator, profile)
         case "feedback":
             return feedback(generator, corpus or Corpus())
         case "reversal":

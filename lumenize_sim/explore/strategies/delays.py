@@ -6,6 +6,9 @@ At d random steps the event that is about to happen is put behind everything tha
 happen now and everything that comes of it, and goes once nothing else can.  Guarantee: a
 bug that shows when d certain events are late is found with a probability of at least
 1 / n^d in runs of n events, however many other orders there are.
+
+In every fourth schedule it gives way to `SlowChain`, since a message that is late at one hop only
+never misses a timer that is further away than that.
 """
 
 from __future__ import annotations
