@@ -192,6 +192,7 @@ class _Explanation:
                 yield met
         if causal is not None and causal.kind == "delay":
             yield from self._overtaken(causal.site)
+            yield from self._turned(causal)
         if causal is None or order is not None:
             yield from self._neighbours()
         if causal is not None:
@@ -287,6 +288,17 @@ class _Explanation:
                 self.words = f"with {self._name(label, arrival.actor)} before {self._name(other, arrival.actor)}"
                 yield found
             if tried >= _DOWN:
+                return
+
+    def _turned(self, choice: Choice) -> Iterator[Finding]:
+        """Of pairs that come the other way round where the run passes without ``choice``, the latest that conflicts."""
+        if self.flips is None or self.passing is None:
+            return
+        for actor, earlier, later in self.flips.turned(self.passing):
+            one, other = self.tree.strand_of(earlier), self.tree.strand_of(later)
+            found = None if one == other else self.tree.conflict(actor, one, other)
+            if found is not None:
+                yield attrs.evolve(found, message=f"{found.message}; it began with this: {choice.describe()}")
                 return
 
     def _with_others(self, found: Finding, order: Choice) -> Finding:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Flips", "Passing"]
 
 
+#: Of the arrivals at one receiver so many apart are compared with those of another run.
+_NEAR = 64
+
+
 @attrs.frozen(eq=False)
 class Passing:
     """A run that passed.
@@ -84,6 +88,23 @@ class Flips:
             before[label] = None
         own = [label for at, label in self._log if at == receiver]
         return [label for label in own[own.index(pick) + 1 :] if label in before] if receiver is not None else []
+
+    def turned(self, passing: Passing) -> list[tuple[str, str, str]]:
+        """Receiver and two arrivals there that came the other way round in a run that passes, the latest first."""
+        places = {label: n for n, (_, label) in enumerate(passing.log)}
+        arrivals: dict[str, list[str]] = {}
+        for receiver, label in self._log:
+            if receiver is not None and label in places:
+                arrivals.setdefault(receiver, []).append(label)
+        failed = {label: n for n, (_, label) in enumerate(self._log)}
+        found = [
+            (failed[later], failed[earlier], receiver, earlier, later)
+            for receiver, own in arrivals.items()
+            for n, later in enumerate(own)
+            for earlier in own[max(0, n - _NEAR) : n]
+            if places[later] < places[earlier]
+        ]
+        return [(receiver, earlier, later) for _, _, receiver, earlier, later in sorted(found, reverse=True)]
 
     def without(self, choice: Choice) -> Passing | None:
         """The run with all choices but this one, if it passes."""

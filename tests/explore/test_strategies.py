@@ -198,6 +198,8 @@ def test_a_slow_chain_misses_a_timer_that_no_single_late_message_can() -> None:
         assert failure.strategy == "delays"
         late = [choice for choice in failure.run.tape.choices if choice.kind == "delay"]
         assert len(late) == len(failure.run.tape.choices) >= 3
+        assert failure.explanation is not None
+        assert (failure.explanation.object, failure.explanation.key) == ("LEASE/l", "held"), "not where it was late"
     for other in ("random", "pct", "starve", "reversal"):
         assert not explore(outlived, schedules=200, strategy=other, save=None, verify=False).failures
 
