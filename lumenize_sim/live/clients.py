@@ -13,7 +13,8 @@ from lumenize_sim.errors import UsageError
 from lumenize_sim.live.host import LiveHost
 from lumenize_sim.live.loop import running_loop
 from lumenize_sim.live.seats import FreeSeat
-from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
+from lumenize_sim.mesh.client import LumenizeClient
+from lumenize_sim.mesh.client_config import ClientConfig
 from lumenize_sim.objects.pending import Pending
 
 __all__ = ["GOODBYE_S", "connect_client"]

@@ -8,7 +8,8 @@ from lumenize_sim.mesh.chain import (
     replace_nested_operation_markers,
     validate_operation_chain,
 )
-from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
+from lumenize_sim.mesh.client import LumenizeClient
+from lumenize_sim.mesh.client_config import ClientConfig
 from lumenize_sim.mesh.context import CallContext, NodeIdentity, OriginAuth
 from lumenize_sim.mesh.continuation import (
     RESULT,

@@ -14,92 +14,29 @@ from contextvars import Token
 from functools import partial
 from typing import Any, Self
 
-import attrs
 import outcome
 
 from lumenize_sim.clone import UNDEFINED, loads, postprocess, preprocess
-from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh import client_events as events
 from lumenize_sim.mesh import gateway_messages as messages
 from lumenize_sim.mesh.chain import execute_operation_chain, is_awaitable
-from lumenize_sim.mesh.client_connection import QUEUE_TIMEOUT_S, ClientConnection
+from lumenize_sim.mesh.client_calls import ClientCalls
+from lumenize_sim.mesh.client_config import ClientConfig
+from lumenize_sim.mesh.client_connection import ClientConnection
 from lumenize_sim.mesh.client_events import ConnectionState
+from lumenize_sim.mesh.client_line import ClientLine, LineUser
 from lumenize_sim.mesh.client_lmz import ClientLmz
 from lumenize_sim.mesh.client_tokens import TokenSource
 from lumenize_sim.mesh.context import CallContext, call_context_var
 from lumenize_sim.mesh.envelope import encode_failure
 from lumenize_sim.mesh.errors import LoginRequiredError, MeshError
-from lumenize_sim.mesh.lmz import encode_chain
 from lumenize_sim.mesh.node import MeshNode
-from lumenize_sim.mesh.tab_id import BroadcastChannel, SessionStorage, find_tab_id
-from lumenize_sim.objects.host import Host, SocketPort, TimerHandle
+from lumenize_sim.mesh.tab_id import find_tab_id
 from lumenize_sim.objects.pending import Outcome, Pending
-from lumenize_sim.objects.strand import Owner
 
-__all__ = ["ClientConfig", "LumenizeClient"]
+__all__ = ["LumenizeClient"]
 
 _NAMESPACE = "lmz.mesh.LumenizeClient."
-
-
-@attrs.frozen(kw_only=True)
-class ClientConfig:
-    """What a client is built from.
-
-    Attributes:
-        base_url: ``https://``, ``http://``, ``wss://`` or ``ws://`` and a host.
-        host: the surroundings.
-        owner: the client's incarnation; all its turns are turns of this owner.
-        instance_name: ``{sub}.{tabId}``; generated at the first connection where it is missing.
-        access_token: first JWT.
-        refresh: where new tokens come from: a function, sync or async, returning ``{"access_token": ...}``, or
-            a URL to POST to, absolute or relative to ``base_url``.
-        on_connection_state_change, on_login_required, on_subscription_required, on_connection_error: callbacks,
-            sync or async.
-        heartbeat_interval_s: zero or less sends no pings.
-        session_storage, broadcast_channel: the tab's storage and a function that opens a channel by name; with
-            both, the tab id survives a reload.
-    """
-
-    base_url: str
-    host: Host
-    owner: Owner
-    instance_name: str | None = None
-    gateway_binding_name: str = messages.DEFAULT_GATEWAY_BINDING
-    access_token: str | None = None
-    refresh: str | Callable[[], Any] = "/auth/refresh-token"
-    on_connection_state_change: Callable[[ConnectionState], Any] | None = None
-    on_login_required: Callable[[LoginRequiredError], Any] | None = None
-    on_subscription_required: Callable[[], Any] | None = None
-    on_connection_error: Callable[[Exception], Any] | None = None
-    heartbeat_interval_s: float = messages.WS_HEARTBEAT_INTERVAL_S
-    session_storage: SessionStorage | None = None
-    broadcast_channel: Callable[[str], BroadcastChannel] | None = None
-
-    def __attrs_post_init__(self) -> None:
-        if not self.base_url.startswith(("https://", "http://", "wss://", "ws://")):
-            raise UsageError(f"base_url {self.base_url!r} has no scheme; use for example 'https://example.com'")
-
-
-@attrs.frozen
-class _SocketEvents:
-    """The events of one dialled socket, told apart from those of its successors by its number (CL-14)."""
-
-    client: LumenizeClient
-    number: int
-
-    def on_open(self) -> None:
-        self.client._feed(events.SocketOpened(self.number))
-
-    def on_message(self, data: str | bytes) -> None:
-        if self.client._connection.socket == self.number:
-            self.client._received(data, self.number)
-
-    def on_close(self, code: int, reason: str, was_clean: bool) -> None:
-        self.client._feed(events.SocketClosed(self.number, code, reason))
-
-    def on_error(self, error: Exception) -> None:
-        if self.client._connection.socket == self.number:
-            self.client._tell("on_connection_error", MeshError("WebSocket error"))
 
 
 class LumenizeClient(MeshNode):
@@ -121,12 +58,19 @@ class LumenizeClient(MeshNode):
             token=config.access_token,
             revives=getattr(config.host, "compat", None) is not None,
         )
-        self._port: SocketPort | None = None
-        self._calls: dict[str, Pending[Any]] = {}
-        self._queue_timers: dict[str, TimerHandle] = {}
-        self._backoff: TimerHandle | None = None
-        self._heartbeat: TimerHandle | None = None
+        self._line = ClientLine(
+            config,
+            self._connection,
+            LineUser(
+                self._feed,
+                self._received,
+                lambda: self._tell("on_connection_error", MeshError("WebSocket error")),
+                lambda error: self._log("debug", "#startHeartbeat", "Ping not sent", error=str(error)),
+            ),
+        )
+        self._calls = ClientCalls(config, self._connection, self._line)
         self._tokens = TokenSource(self._connection, config, self._feed)
+        self._do = self._doers()
         self._commands: deque[events.Command] = deque()
         self._draining = False
         self._untold: list[tuple[str, tuple[Any, ...]]] | None = []
@@ -228,63 +172,6 @@ class LumenizeClient(MeshNode):
     def on_connection_error(self, error: Exception) -> Any:
         """The socket reported an error; a close normally follows (CL-21)."""
 
-    # Calls.
-
-    def _send_call(
-        self,
-        binding: str,
-        instance: str | None,
-        chain: Any,
-        context: CallContext | None,
-        *,
-        new_chain: bool,
-        state: Mapping[str, Any] | None,
-        on_sent: Callable[[str], Any] | None,
-    ) -> Pending[Any]:
-        """Build the frame now; send it if the socket is open, else queue it (CL-31, CL-35, CL-42)."""
-        pending: Pending[Any] = Pending("call")
-        call_id = self._host.uuid(self._owner)
-        me: dict[str, Any] = {
-            "type": "LumenizeClient",
-            "bindingName": self._config.gateway_binding_name,
-            "instanceName": self._connection.instance_name,
-        }
-        outgoing: Mapping[str, Any]
-        if context is None or new_chain:
-            call_chain = [me]
-            outgoing = state if state is not None else {}
-        else:
-            call_chain = [node.to_wire() for node in context.call_chain]
-            call_chain.append(me)
-            outgoing = context.state if state is None else {**context.state, **state}
-        try:
-            encoded, encoded_state = encode_chain(chain), preprocess(outgoing)
-            text = messages.call_frame(call_id, binding, instance, encoded, call_chain, encoded_state)
-            if on_sent is not None:
-                on_sent(call_id)
-        except Exception as error:
-            pending.settle(outcome.Error(error))
-            return pending
-        port = self._port
-        if port is not None and port.ready_state == 1:
-            self._calls[call_id] = pending
-            port.send(text)
-        elif self._connection.enqueue(call_id, text):
-            self._calls[call_id] = pending
-            self._queue_timers[call_id] = self._host.set_timer(
-                self._owner, QUEUE_TIMEOUT_S, partial(self._waited_too_long, call_id)
-            )
-        else:
-            pending.settle(outcome.Error(MeshError("Message queue full")))
-        return pending
-
-    def _waited_too_long(self, call_id: str) -> None:
-        """CL-34."""
-        del self._queue_timers[call_id]
-        if self._connection.withdraw(call_id):
-            late = MeshError("Call timed out while waiting for connection")
-            self._calls.pop(call_id).settle(outcome.Error(late))
-
     # Frames from the gateway.
 
     def _received(self, data: str | bytes, socket: int) -> None:
@@ -299,30 +186,16 @@ class LumenizeClient(MeshNode):
             return
         kind = frame.get("type") if isinstance(frame, dict) else None
         if kind == messages.CALL_RESPONSE:
-            self._answered(frame)
+            if not self._calls.answered(frame):
+                self._log(
+                    "warn", "#handleCallResponse", "Received response for unknown call", callId=frame.get("callId")
+                )
         elif kind == messages.INCOMING_CALL:
             self._called(frame)
         elif kind == messages.CONNECTION_STATUS:
             self._feed(events.StatusArrived(socket, bool(frame.get("subscriptionRequired"))))
         else:
             self.on_unknown_message(frame if isinstance(frame, dict) else {})
-
-    def _answered(self, frame: dict[str, Any]) -> None:
-        """CL-37."""
-        call_id = frame.get("callId")
-        pending = self._calls.pop(call_id, None) if isinstance(call_id, str) else None
-        if pending is None:
-            self._log("warn", "#handleCallResponse", "Received response for unknown call", callId=call_id)
-            return
-        try:
-            if frame.get("success"):
-                value = postprocess(frame.get("result", UNDEFINED))
-                result: Outcome = outcome.Value(None if value is UNDEFINED else value)
-            else:
-                result = outcome.Error(messages.error_from_wire(frame.get("error", UNDEFINED)))
-        except Exception as error:
-            result = outcome.Error(error)  # an answer nobody can read is a failure, not silence
-        pending.settle(result)
 
     def _called(self, frame: dict[str, Any]) -> None:
         """CL-38.  The context is current for the call and for everything it awaits (CTX-2, in its better form)."""
@@ -362,8 +235,9 @@ class LumenizeClient(MeshNode):
 
     def _reply(self, text: str) -> None:
         """An answer that finds no open socket is dropped (CL-38)."""
-        if self._port is not None and self._port.ready_state == 1:
-            self._port.send(text)
+        port = self._line.open_port
+        if port is not None:
+            port.send(text)
 
     # The connection.
 
@@ -382,7 +256,7 @@ class LumenizeClient(MeshNode):
             while self._commands:
                 command = self._commands.popleft()
                 try:
-                    _DO[type(command)](self, command)
+                    self._do[type(command)](command)
                 except Exception as error:
                     failure = failure or error
         finally:
@@ -390,62 +264,24 @@ class LumenizeClient(MeshNode):
         if failure is not None:
             raise failure
 
-    def _dial(self, command: events.Dial) -> None:
-        self._port = self._host.open_socket(
-            self._owner, command.url, command.protocols, _SocketEvents(self, command.socket)
-        )
-
-    def _hangup(self, command: events.Hangup) -> None:
-        port, self._port = self._port, None
-        if port is not None and port.ready_state in (0, 1):
-            port.close(command.code, command.reason)
-
-    def _start_backoff(self, command: events.StartBackoff) -> None:
-        self._backoff = self._host.set_timer(self._owner, command.delay_s, self._backoff_elapsed)
-
-    def _backoff_elapsed(self) -> None:
-        self._backoff = None
-        self._feed(events.BackoffElapsed())
-
-    def _stop_backoff(self, _: events.StopBackoff) -> None:
-        if self._backoff is not None:
-            self._backoff.cancel()
-            self._backoff = None
-
-    def _start_heartbeat(self, _: events.StartHeartbeat) -> None:
-        if self._config.heartbeat_interval_s > 0:
-            self._heartbeat = self._host.set_timer(
-                self._owner, self._config.heartbeat_interval_s, self._beat, background=True
-            )
-
-    def _beat(self) -> None:
-        self._start_heartbeat(events.StartHeartbeat())
-        try:
-            if self._port is not None:
-                self._port.send(messages.WS_HEARTBEAT_PING)
-        except Exception as error:
-            self._log("debug", "#startHeartbeat", "Ping not sent", error=str(error))
-
-    def _stop_heartbeat(self, _: events.StopHeartbeat) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-            self._heartbeat = None
-
-    def _send_queue(self, _: events.SendQueue) -> None:
-        port = self._port
-        if port is None or port.ready_state != 1:
-            return  # closing already: what waits goes out over the next socket
-        for call_id, text in self._connection.take_queue():
-            self._queue_timers.pop(call_id).cancel()
-            port.send(text)
-
-    def _reject_calls(self, command: events.RejectCalls) -> None:
-        for timer in self._queue_timers.values():
-            timer.cancel()
-        self._queue_timers.clear()
-        calls, self._calls = self._calls, {}
-        for pending in calls.values():
-            pending.settle(outcome.Error(MeshError(command.message)))
+    def _doers(self) -> Mapping[type[events.Command], Callable[[Any], None]]:
+        """Who carries out which command."""
+        line, calls = self._line, self._calls
+        return {
+            events.FindTabId: self._find_tab_id,
+            events.Refresh: self._refresh,
+            events.Dial: line.dial,
+            events.Hangup: line.hangup,
+            events.StartBackoff: line.start_backoff,
+            events.StopBackoff: line.stop_backoff,
+            events.StartHeartbeat: line.start_heartbeat,
+            events.StopHeartbeat: line.stop_heartbeat,
+            events.SendQueue: calls.send_queue,
+            events.RejectCalls: calls.reject,
+            events.StateChanged: self._tell_state,
+            events.RequireLogin: self._tell_login,
+            events.RequireSubscription: self._tell_subscription,
+        }
 
     def _refresh(self, _: events.Refresh) -> None:
         self._tokens.refresh()
@@ -500,20 +336,3 @@ class LumenizeClient(MeshNode):
 
 async def _drive(awaitable: Any) -> None:
     await awaitable
-
-
-_DO: Mapping[type[events.Command], Callable[[LumenizeClient, Any], None]] = {
-    events.FindTabId: LumenizeClient._find_tab_id,
-    events.Refresh: LumenizeClient._refresh,
-    events.Dial: LumenizeClient._dial,
-    events.Hangup: LumenizeClient._hangup,
-    events.StartBackoff: LumenizeClient._start_backoff,
-    events.StopBackoff: LumenizeClient._stop_backoff,
-    events.StartHeartbeat: LumenizeClient._start_heartbeat,
-    events.StopHeartbeat: LumenizeClient._stop_heartbeat,
-    events.SendQueue: LumenizeClient._send_queue,
-    events.RejectCalls: LumenizeClient._reject_calls,
-    events.StateChanged: LumenizeClient._tell_state,
-    events.RequireLogin: LumenizeClient._tell_login,
-    events.RequireSubscription: LumenizeClient._tell_subscription,
-}

@@ -7,15 +7,15 @@ other nodes do, under the context captured at the call (CL-43).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
 from lumenize_sim.mesh.context import NodeIdentity, call_context_var
-from lumenize_sim.mesh.continuation import Continuation, Handler, OperationChain
+from lumenize_sim.mesh.continuation import OperationChain
 from lumenize_sim.mesh.errors import MeshError
-from lumenize_sim.mesh.lmz import LmzApi
+from lumenize_sim.mesh.lmz import LmzApi, OnSent
 from lumenize_sim.objects.host import Host
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.strand import Owner
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from lumenize_sim.mesh.client import LumenizeClient
 
 __all__ = ["ClientLmz"]
-
-T = TypeVar("T")
-
-OnSent = Callable[[str], Any]
 
 
 @attrs.frozen
@@ -49,7 +45,6 @@ class ClientLmz(LmzApi):
         self._ctx = _Surroundings(host, owner)
         self._env = None
         self._identity = NodeIdentity(self.type, binding, client._connection.instance_name)
-        self._on_sent: OnSent | None = None
 
     @property
     def binding_name(self) -> str:
@@ -74,74 +69,6 @@ class ClientLmz(LmzApi):
     def init_identity(self, binding_name: str | None = None, instance_name: str | None = None) -> None:
         """A client's identity is configured; what a call says about it is ignored."""
 
-    @overload
-    def call_raw(
-        self,
-        binding: str,
-        instance: str | None,
-        remote: Continuation[T],
-        *,
-        new_chain: bool = ...,
-        state: Mapping[str, Any] | None = ...,
-        on_sent: OnSent | None = ...,
-    ) -> Pending[T]: ...
-    @overload
-    def call_raw(
-        self,
-        binding: str,
-        instance: str | None,
-        remote: OperationChain,
-        *,
-        new_chain: bool = ...,
-        state: Mapping[str, Any] | None = ...,
-        on_sent: OnSent | None = ...,
-    ) -> Pending[Any]: ...
-    def call_raw(
-        self,
-        binding: str,
-        instance: str | None,
-        remote: Continuation[Any] | OperationChain,
-        *,
-        new_chain: bool = False,
-        state: Mapping[str, Any] | None = None,
-        on_sent: OnSent | None = None,
-    ) -> Pending[Any]:
-        """As `LmzApi.call_raw`, over the gateway.
-
-        Args:
-            on_sent: hears the id of the call just before its frame is sent or queued (CL-41).
-        """
-        self._on_sent = on_sent
-        try:
-            return super().call_raw(binding, instance, remote, new_chain=new_chain, state=state)
-        finally:
-            self._on_sent = None
-
-    def call(
-        self,
-        binding: str,
-        instance: str | None,
-        remote: Continuation[Any],
-        handler: Handler = None,
-        *,
-        new_chain: bool = False,
-        state: Mapping[str, Any] | None = None,
-        on_error_only: bool = False,
-        on_sent: OnSent | None = None,
-    ) -> None:
-        """As `LmzApi.call`, over the gateway.
-
-        Args:
-            on_sent: as for `call_raw`.
-        """
-        self._on_sent = on_sent
-        try:
-            super().call(
-                binding, instance, remote, handler, new_chain=new_chain, state=state, on_error_only=on_error_only
-            )
-        finally:
-            self._on_sent = None
-
     def _known(self) -> NodeIdentity:
         known = self._identity
         name = self._client._connection.instance_name
@@ -160,8 +87,8 @@ class ClientLmz(LmzApi):
         chain: OperationChain,
         new_chain: bool,
         state: Mapping[str, Any] | None,
+        on_sent: OnSent | None,
     ) -> Pending[Any]:
-        on_sent, self._on_sent = self._on_sent, None  # `on_sent` may call again
-        return self._client._send_call(
+        return self._client._calls.send(
             binding, instance, chain, call_context_var.get(), new_chain=new_chain, state=state, on_sent=on_sent
         )

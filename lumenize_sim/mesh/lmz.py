@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar, cast, overload
 
 import outcome
@@ -31,9 +31,11 @@ from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.walk import js_string
 from lumenize_sim.objects.pending import Outcome, Pending
 
-__all__ = ["DurableObjectLmz", "LmzApi", "WorkerLmz", "encode_chain"]
+__all__ = ["DurableObjectLmz", "LmzApi", "OnSent", "WorkerLmz", "encode_chain"]
 
 T = TypeVar("T")
+
+OnSent = Callable[[str], Any]
 
 BINDING_KEY = "__lmz_do_binding_name"
 INSTANCE_KEY = "__lmz_do_instance_name"
@@ -129,6 +131,7 @@ class LmzApi:
         *,
         new_chain: bool = ...,
         state: Mapping[str, Any] | None = ...,
+        on_sent: OnSent | None = ...,
     ) -> Pending[T]: ...
     @overload
     def call_raw(
@@ -139,6 +142,7 @@ class LmzApi:
         *,
         new_chain: bool = ...,
         state: Mapping[str, Any] | None = ...,
+        on_sent: OnSent | None = ...,
     ) -> Pending[Any]: ...
     def call_raw(
         self,
@@ -148,6 +152,7 @@ class LmzApi:
         *,
         new_chain: bool = False,
         state: Mapping[str, Any] | None = None,
+        on_sent: OnSent | None = None,
     ) -> Pending[Any]:
         """Call and get the result: acts at once, awaiting the result opens the gate (CALL-1, CALL-19).
 
@@ -157,6 +162,8 @@ class LmzApi:
             remote: ``self.ctn(Node).method(…)``, or an operation chain.
             new_chain: begin a chain here, without the caller's context (CALL-20).
             state: laid over the inherited state (CALL-21).
+            on_sent: at a client, hears the id of the call just before its frame is sent or queued (CL-41);
+                other nodes ignore it (CALL-31).
 
         Returns:
             What the method returned, ``undefined`` as ``None``; or fails with what it raised.  Arguments that
@@ -172,7 +179,7 @@ class LmzApi:
             chain = cast(OperationChain, remote)
         elif remote is RESULT:
             raise _result_as_remote()
-        return self._send(self._target(binding, instance), binding, instance, chain, new_chain, state)
+        return self._send(self._target(binding, instance), binding, instance, chain, new_chain, state, on_sent)
 
     def call(
         self,
@@ -184,6 +191,7 @@ class LmzApi:
         new_chain: bool = False,
         state: Mapping[str, Any] | None = None,
         on_error_only: bool = False,
+        on_sent: OnSent | None = None,
     ) -> None:
         """Call without waiting; ``handler`` runs on this node later, with the result or the error (CALL-2, CALL-23 …).
 
@@ -196,6 +204,7 @@ class LmzApi:
             new_chain: as for `call_raw`.
             state: as for `call_raw`.
             on_error_only: drop a successful result (CALL-26).
+            on_sent: as for `call_raw`.
 
         Raises:
             MeshError: checked here, in this order: CALL-3 … CALL-9.
@@ -216,7 +225,7 @@ class LmzApi:
         delivery = Delivery(self, handler_chain, on_error_only, finished)
         token = call_context_var.set(captured)
         try:
-            answer = self._send(target, binding, instance, chain, new_chain, state)
+            answer = self._send(target, binding, instance, chain, new_chain, state, on_sent)
             self._keep_alive(finished)
             if answer.done:
                 # Not inline: a handler never runs inside the call that registers it.
@@ -261,6 +270,7 @@ class LmzApi:
         chain: OperationChain,
         new_chain: bool,
         state: Mapping[str, Any] | None,
+        on_sent: OnSent | None,
     ) -> Pending[Any]:
         try:
             me = self._known()

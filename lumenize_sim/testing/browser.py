@@ -17,7 +17,8 @@ import httpx
 import outcome
 
 from lumenize_sim.errors import UsageError
-from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
+from lumenize_sim.mesh.client import LumenizeClient
+from lumenize_sim.mesh.client_config import ClientConfig
 from lumenize_sim.objects.http import Headers, Request, Response
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.testing.cookies import Cookie, CookieJar, checked_domain, header_of

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import outcome
 
 from lumenize_sim.errors import UsageError
-from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
+from lumenize_sim.mesh.client import LumenizeClient
+from lumenize_sim.mesh.client_config import ClientConfig
 from lumenize_sim.objects.http import Request
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.world.attributes import watched

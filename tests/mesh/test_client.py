@@ -14,7 +14,8 @@ import pytest
 
 from lumenize_sim.clone import UNDEFINED, postprocess, preprocess
 from lumenize_sim.errors import UsageError
-from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
+from lumenize_sim.mesh.client import LumenizeClient
+from lumenize_sim.mesh.client_config import ClientConfig
 from lumenize_sim.mesh.continuation import RESULT
 from lumenize_sim.mesh.decorators import mesh
 from lumenize_sim.mesh.errors import LoginRequiredError, MeshError
@@ -821,7 +822,7 @@ def test_recorded_gateway_frames_get_the_recorded_client_frames(scenario: str, i
             assert list(rig.port.closed) == raw_close(talk)
     assert rig.port.sent == expected
     assert rig.levels() == []
-    assert rig.client._calls == {}
+    assert len(rig.client._calls) == 0
 
 
 def raw_close(talk: Any) -> list[Any]:

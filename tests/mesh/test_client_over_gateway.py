@@ -10,7 +10,8 @@ from typing import Any
 import outcome
 import pytest
 
-from lumenize_sim.mesh.client import ClientConfig, LumenizeClient
+from lumenize_sim.mesh.client import LumenizeClient
+from lumenize_sim.mesh.client_config import ClientConfig
 from lumenize_sim.mesh.continuation import RESULT
 from lumenize_sim.mesh.decorators import mesh
 from lumenize_sim.mesh.gateway import LumenizeClientGateway

@@ -204,6 +204,22 @@ def test_on_sent_is_the_clients_and_comes_once_before_the_answer() -> None:
     holds(driver)
 
 
+def test_an_object_that_gives_on_sent_calls_all_the_same_and_hears_nothing() -> None:
+    """CALL-31: only a client has an id of the call to tell."""
+    heard: list[str] = []
+
+    class Asker(LumenizeDO):
+        async def ask(self) -> Any:
+            return await self.lmz.call_raw("NODE", "a", self.ctn(Node).who(), on_sent=heard.append)
+
+    async def driver(world: World) -> None:
+        answer = await world.env.ASKER.get_by_name("here").ask()
+        assert answer["me"] == ["LumenizeDO", "NODE", "a"]
+        assert heard == []
+
+    holds(driver, Mesh(bindings={"ASKER": Asker, "NODE": Node}))
+
+
 def test_calls_in_the_cluster_have_no_time_limit() -> None:
     """CALL-32: an answer after ten minutes is an answer."""
     import trio
