@@ -80,6 +80,7 @@ ALLOWED: dict[tuple[str, str], str] = {
         "objects/message_size.py",
         "id",
     ): "memo of one count over objects that are alive: looked up, never sorted or shown",
+    ("clone/plain.py", "id"): "what one walk has met, over objects that are alive: looked up, never sorted or shown",
     ("mesh/debug.py", "id"): "what one entry has shown already, over objects that are alive: looked up, never shown",
     ("mesh/debug.py", "datetime.datetime.now"): "for code outside of nodes; nodes' loggers read the host's clock",
     ("trace/texts.py", "id"): "containers that are being written, and so alive: looked up, never sorted or shown",

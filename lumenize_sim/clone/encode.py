@@ -11,42 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import Enum
-from math import inf
 from typing import Any, Final, TypeAlias
 
 import attrs
 
+from lumenize_sim.clone.bodies import plain_json
 from lumenize_sim.clone.containers import JSMap, JSSet
-from lumenize_sim.clone.dates import Date, InvalidDate, iso_of_datetime, utc_ms
-from lumenize_sim.clone.failures import (
-    RangeError,
-    error_cause,
-    error_message,
-    error_name,
-    error_properties,
-    error_stack,
-)
-from lumenize_sim.clone.forms import ATOMS, CONTAINERS, FROZEN, TUPLES, VALUES, aware, function_name, lower, map_of_dict
+from lumenize_sim.clone.failures import error_cause, error_message, error_name, error_properties, error_stack
+from lumenize_sim.clone.forms import ATOMS, CONTAINERS, FROZEN, TUPLES, VALUES, function_name, lower, map_of_dict
+from lumenize_sim.clone.leaves import atom_form, date_form, frozen_form
+from lumenize_sim.clone.plain import NotPlain, plain_copy
 from lumenize_sim.clone.refusal import MAX_DEPTH, Refusal, index_step, key_step, no_platform_object, too_deep
 from lumenize_sim.clone.text import dumps, property_order
-from lumenize_sim.clone.values import (
-    HOLE,
-    MAX_SAFE_INTEGER,
-    UNDEFINED,
-    ArrayBuffer,
-    BigInt,
-    Boxed,
-    DataView,
-    RegExp,
-    TypedArray,
-    Uint8Array,
-)
+from lumenize_sim.clone.values import HOLE, UNDEFINED
 from lumenize_sim.clone.web import URL, Headers, RequestSync, ResponseSync
 
 __all__ = ["TRANSFORM_SKIP", "Encoder", "Transform", "preprocess", "stringify"]
 
-_MIN = -MAX_SAFE_INTEGER
-_MAX = MAX_SAFE_INTEGER
 _STRINGS = frozenset({str})
 Path: TypeAlias = "list[dict[str, Any]]"
 Transform: TypeAlias = "Callable[[Any, Path], Any]"
@@ -59,71 +40,6 @@ class _Skip:
 
 #: Returned by a transform that leaves a value to the default encoding.
 TRANSFORM_SKIP: Final = _Skip()
-
-
-class _Special(Exception):
-    """The optimistic walk met something that is not a plain tree."""
-
-
-def _plain_dict(value: dict[Any, Any], seen: set[int], depth: int) -> dict[str, Any]:
-    identity = id(value)
-    if identity in seen or depth > MAX_DEPTH:
-        raise _Special
-    seen.add(identity)
-    out = value.copy()
-    for key, item in value.items():
-        # Everything that starts with a character below ":" (among them "$" and the digits) may need escaping or
-        # reordering.
-        if type(key) is not str or key < ":":
-            raise _Special
-        kind = type(item)
-        if kind is str or item is None or kind is bool:
-            continue
-        if kind is int:
-            if not _MIN <= item <= _MAX:
-                raise _Special
-        elif kind is dict:
-            out[key] = _plain_dict(item, seen, depth + 1)
-        elif kind is list:
-            out[key] = _plain_list(item, seen, depth + 1)
-        elif kind is not float or not -inf < item < inf:
-            raise _Special
-    return out
-
-
-def _plain_list(value: list[Any], seen: set[int], depth: int) -> list[Any]:
-    identity = id(value)
-    if identity in seen or depth > MAX_DEPTH:
-        raise _Special
-    seen.add(identity)
-    out = value.copy()
-    for index, item in enumerate(value):
-        kind = type(item)
-        if kind is str or item is None or kind is bool:
-            continue
-        if kind is int:
-            if not _MIN <= item <= _MAX:
-                raise _Special
-        elif kind is dict:
-            out[index] = _plain_dict(item, seen, depth + 1)
-        elif kind is list:
-            out[index] = _plain_list(item, seen, depth + 1)
-        elif kind is not float or not -inf < item < inf:
-            raise _Special
-    return out
-
-
-def _plain(value: Any) -> Any:
-    kind = type(value)
-    if kind is dict:
-        return _plain_dict(value, set(), 0)
-    if kind is list:
-        return _plain_list(value, set(), 0)
-    if kind is str or value is None or kind is bool:
-        return value
-    if (kind is int and _MIN <= value <= _MAX) or (kind is float and -inf < value < inf):
-        return value
-    raise _Special
 
 
 @attrs.define(eq=False)
@@ -220,7 +136,7 @@ class Encoder:
         if kind is str or value is None or kind is bool:
             return value
         if kind in ATOMS:
-            return self._atom(value, kind)
+            return atom_form(value, kind, self.binary)
         if kind not in TUPLES and self._counts.get(id(value), 0) > 1:
             known = self._ids.get(id(value))
             if known is not None:
@@ -236,9 +152,9 @@ class Encoder:
         if kind in FROZEN:
             if self.stored and kind is URL:
                 raise no_platform_object("URL")
-            body = self._frozen(value)
+            body = frozen_form(value, self.binary)
         elif isinstance(value, datetime):
-            body = self._date(value)
+            body = date_form(value, self.strict)
         elif isinstance(value, JSMap) or (kind is dict and not _STRINGS.issuperset(map(type, value))):
             if kind is dict:
                 self._lossy("a dict with keys other than strings")
@@ -338,77 +254,9 @@ class Encoder:
             _, number = self._ids.popitem()
             del self.aliases[str(number)]
 
-    def _atom(self, value: Any, kind: type) -> Any:
-        if kind is int:
-            if self.binary or _MIN <= value <= _MAX:
-                return value
-            return {"$type": "bigint", "value": _digits(value)}
-        if kind is float:
-            if self.binary or -inf < value < inf:
-                return value
-            return {"$type": "number-special", "value": special_number(value)}
-        if kind is BigInt:
-            return {"$type": "bigint", "value": _digits(value)}
-        if kind is bytes:
-            return value if self.binary else {"$type": "arraybuffer", "subtype": "Uint8Array", "data": list(value)}
-        return {"$type": "undefined"}
-
-    def _date(self, value: datetime) -> Any:
-        aware(value)
-        if self.strict and utc_ms(value) is not value:
-            raise Refusal("datetime would arrive changed; strict allows UTC and whole milliseconds only")
-        return {"$type": "date", "iso": iso_of_datetime(value)}
-
-    def _frozen(self, value: Any) -> dict[str, Any]:
-        if isinstance(value, RegExp):
-            return {"$type": "regexp", "source": value.source, "flags": value.flags}
-        if isinstance(value, URL):
-            return {"$type": "url", "href": value.href}
-        if isinstance(value, Date):
-            return {"$type": "date", "iso": value.iso()}
-        if isinstance(value, InvalidDate):
-            if self.binary:
-                return {"$type": "date", "iso": "Invalid Date"}
-            raise RangeError("Invalid time value")
-        if isinstance(value, Boxed):
-            return _boxed(value.value)
-        out: dict[str, Any] = {"$type": "arraybuffer", "subtype": type(value).__name__}
-        if isinstance(value, Uint8Array):
-            out["data"] = bytes(value) if self.binary else list(value)
-        elif isinstance(value, (ArrayBuffer, DataView)):
-            out["data"] = value.data if self.binary else list(value.data)
-            if isinstance(value, DataView):
-                out["byteOffset"] = value.byte_offset
-                out["byteLength"] = value.byte_length
-        else:
-            out["data"] = [int(item) if self.binary and type(item) is BigInt else item for item in value.data]
-        return out
-
 
 def _to(path: Path | None, key: str) -> Path | None:
     return None if path is None else [*path, {"type": "get", "key": key}]
-
-
-def special_number(value: float) -> str:
-    """The text of a non-finite number."""
-    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-
-
-def _digits(value: int) -> str:
-    try:
-        return int.__repr__(value)
-    except ValueError:  # the interpreter's guard against text of quadratic cost
-        raise Refusal("an integer of more than 4300 digits cannot be written; send its bytes") from None
-
-
-def _boxed(value: Any) -> dict[str, Any]:
-    if isinstance(value, bool):
-        return {"$type": "boolean-object", "value": value}
-    if isinstance(value, str):
-        return {"$type": "string-object", "value": value}
-    if isinstance(value, BigInt) or (isinstance(value, int) and not _MIN <= value <= _MAX):
-        return {"$type": "bigint-object", "value": _digits(value)}
-    return {"$type": "number-object", "value": value if -inf < value < inf else special_number(value)}
 
 
 def set_order(members: Any) -> list[Any]:
@@ -423,34 +271,6 @@ def set_order(members: Any) -> list[Any]:
     from lumenize_sim.clone.cbor import canonical_cbor  # it needs this module
 
     return sorted(items, key=canonical_cbor)
-
-
-def plain_json(value: Any, binary: bool = False, depth: int = 0) -> Any:
-    """A body as ``JSON.stringify`` would degrade it (SC-4); ``undefined`` members disappear."""
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if isinstance(value, (int, float)):
-        return value if -inf < value < inf else None
-    if depth > MAX_DEPTH:
-        raise too_deep()
-    if isinstance(value, (list, tuple)):
-        return [None if item is UNDEFINED else plain_json(item, binary, depth + 1) for item in value]
-    if isinstance(value, dict):
-        return {str(key): plain_json(item, binary, depth + 1) for key, item in value.items() if item is not UNDEFINED}
-    if isinstance(value, datetime):
-        return iso_of_datetime(aware(value))
-    if isinstance(value, Date):
-        return value.iso()
-    if isinstance(value, URL):
-        return value.href
-    if isinstance(value, (bytes, bytearray)):
-        # In storage the bytes of a body must survive; in JSON they degrade as they do upstream.
-        return bytes(value) if binary else {str(index): byte for index, byte in enumerate(value)}
-    if isinstance(value, ArrayBuffer) and binary:
-        return value.data
-    if isinstance(value, TypedArray):
-        return {str(index): item for index, item in enumerate(value.data)}
-    return None if value is UNDEFINED else {}
 
 
 def preprocess(
@@ -471,8 +291,8 @@ def preprocess(
     """
     if transform is None:
         try:
-            return {"json": _plain(value), "meta": {}}
-        except _Special:
+            return {"json": plain_copy(value), "meta": {}}
+        except NotPlain:
             pass
         except RecursionError:
             raise too_deep().error() from None

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+from lumenize_sim.clone.bodies import plain_json
 from lumenize_sim.clone.containers import JSMap, JSSet
 from lumenize_sim.clone.dates import utc_ms
-from lumenize_sim.clone.encode import plain_json, set_order
+from lumenize_sim.clone.encode import set_order
 from lumenize_sim.clone.failures import (
     allocate_error,
     error_cause,
