@@ -22,39 +22,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from math import isfinite
 from typing import Any
 
 import attrs
 import outcome
 
 from lumenize_sim.clone import UNDEFINED, postprocess, preprocess
-from lumenize_sim.clone.decode import number_of
-from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh import gateway_messages as messages
+from lumenize_sim.mesh.client_upgrade import ConnectionInfo, UpgradeRefused
 from lumenize_sim.mesh.context import CallContext, NodeIdentity, OriginAuth
-from lumenize_sim.mesh.envelope import Envelope, Failure, Metadata, Result, encode_failure
+from lumenize_sim.mesh.envelope import Envelope, Failure, Metadata, encode_failure
 from lumenize_sim.mesh.errors import ClientDisconnectedError, MeshError
-from lumenize_sim.mesh.tokens import decode_payload
+from lumenize_sim.mesh.forwarded_calls import Answer, ForwardedCalls
+from lumenize_sim.mesh.grace_period import GracePeriod
 from lumenize_sim.mesh.walk import js_string
 from lumenize_sim.objects.context import DurableObject
 from lumenize_sim.objects.hibernation import WebSocketRequestResponsePair
-from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.websocket import WebSocket, WebSocketPair
 
-__all__ = [
-    "CLIENT_CALL_TIMEOUT_S",
-    "GRACE_PERIOD_MS",
-    "TEST_GRACE_PERIOD_MS",
-    "ConnectionInfo",
-    "LumenizeClientGateway",
-]
-
-CLIENT_CALL_TIMEOUT_S = 30.0
-GRACE_PERIOD_MS = 5_000
-TEST_GRACE_PERIOD_MS = 60_000
+__all__ = ["LumenizeClientGateway"]
 
 _NAMESPACE = "lmz.mesh.LumenizeClientGateway."
 _OBJECT_ID = re.compile(r"[a-f0-9]{64}")
@@ -63,59 +51,14 @@ _NO_NAMESPACE = (
     "(likely a Worker/service binding). Check the binding name."
 )
 
-Answer = Result | Failure
-
-
-@attrs.frozen
-class ConnectionInfo:
-    """What was verified when the socket was accepted; survives hibernation as its attachment (GW-14).
-
-    Attributes:
-        claims: the whole payload of the token, with what ``on_before_accept`` added.
-    """
-
-    sub: str
-    binding_name: str
-    instance_name: str
-    claims: Mapping[str, Any]
-
-    def to_attachment(self) -> dict[str, Any]:
-        """As the socket keeps it."""
-        return {
-            "sub": self.sub,
-            "bindingName": self.binding_name,
-            "instanceName": self.instance_name,
-            "claims": dict(self.claims),
-        }
-
-    @classmethod
-    def of(cls, socket: WebSocket) -> ConnectionInfo | None:
-        """The attachment of a socket; ``None`` where it has none."""
-        kept = socket.deserialize_attachment()
-        if kept is None:
-            return None
-        return cls(kept["sub"], kept["bindingName"], kept["instanceName"], kept["claims"])
-
-    def expired(self, now_ms: int) -> bool:
-        """Whether ``exp`` lies in the past, to the millisecond (GW-19).  No ``exp``, no expiry."""
-        expiry = self.claims.get("exp")
-        return isinstance(expiry, int | float) and bool(expiry) and expiry < now_ms / 1000
-
-
-@attrs.frozen
-class _Forwarded:
-    """A call that the client has not answered yet."""
-
-    answer: Pending[Answer]
-    timer: TimerHandle
-
 
 class LumenizeClientGateway(DurableObject):
     """Bridge between one client's socket and the mesh.  Subclass it to override the three hooks."""
 
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
-        self._forwarded: dict[str, _Forwarded] = {}
+        self._forwarded = ForwardedCalls(ctx, self._client_name)
+        self._grace = GracePeriod(ctx, env)
         self._waiters: list[Pending[None]] = []
 
     # Hooks (GW section 8.6).
@@ -147,36 +90,22 @@ class LumenizeClientGateway(DurableObject):
 
     def fetch(self, request: Request) -> Response:
         """Accept the client's web socket, or say why not.  The token's signature was verified before (GW-12)."""
-        headers = request.headers
-        if (headers.get("Upgrade") or "").lower() != "websocket":
+        if (request.headers.get("Upgrade") or "").lower() != "websocket":
             return _refusal(426, "Expected WebSocket upgrade")
-        bearer = headers.get("Authorization") or ""
-        if not bearer.startswith("Bearer "):
-            return self._refuse(401, "Unauthorized: missing identity")
         try:
-            payload = decode_payload(bearer[len("Bearer ") :])
-        except ValueError:
-            return self._refuse(401, "Unauthorized: invalid token")
-        if payload is None:
-            return self._refuse(401, "Unauthorized: invalid token")
-        sub = payload.get("sub") if isinstance(payload, dict) else None
-        if not sub:
-            return self._refuse(401, "Unauthorized: missing identity")
-        instance_name = headers.get("X-Lumenize-DO-Instance-Name-Or-Id")
-        if not instance_name:
-            return self._refuse(403, "Forbidden: missing instance name")
-        binding_name = headers.get("X-Lumenize-DO-Binding-Name")
-        if not binding_name:
-            return self._refuse(403, "Forbidden: missing binding name")
-        verdict = self.on_before_accept(instance_name, sub, payload)
+            info = ConnectionInfo.asked_for(request)
+        except UpgradeRefused as refused:
+            self._log("warn", "fetch", "WebSocket upgrade rejected", reason=refused.text)
+            return _refusal(refused.status, refused.text)
+        verdict = self.on_before_accept(info.instance_name, info.sub, info.claims)
         if isinstance(verdict, Response):
             return verdict
-        return self._accept(ConnectionInfo(sub, binding_name, instance_name, {**payload, **(verdict or {})}))
+        return self._accept(attrs.evolve(info, claims={**info.claims, **(verdict or {})}))
 
     def _accept(self, info: ConnectionInfo) -> Response:
         """The sequence of GW-13."""
         sockets = self.ctx.get_web_sockets()
-        subscription_required = not sockets and not self._in_grace_period()
+        subscription_required = not sockets and not self._grace.running
         pair = WebSocketPair()
         server = pair[1]
         for old in sockets:
@@ -190,8 +119,8 @@ class LumenizeClientGateway(DurableObject):
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.settle(outcome.Value(None))
-        if self._alarm_ms() is not None:
-            self.ctx.storage.delete_alarm()
+        if self._grace.ends_ms is not None:
+            self._grace.end()
         if server.ready_state == 1:  # a call that had waited may have found the token expired and closed it
             server.send(messages.connection_status(subscription_required))
         self._log(
@@ -203,10 +132,6 @@ class LumenizeClientGateway(DurableObject):
             subscriptionRequired=subscription_required,
         )
         return Response(101, headers={"Sec-WebSocket-Protocol": "lmz"}, web_socket=pair[0])
-
-    def _refuse(self, status: int, text: str) -> Response:
-        self._log("warn", "fetch", "WebSocket upgrade rejected", reason=text)
-        return _refusal(status, text)
 
     # Frames from the client (GW section 8.3).
 
@@ -229,7 +154,13 @@ class LumenizeClientGateway(DurableObject):
         if kind == messages.CALL:
             self._call_to_mesh(ws, frame, info)
         elif kind == messages.INCOMING_CALL_RESPONSE:
-            self._client_answered(frame)
+            if not self._forwarded.answered(frame):
+                self._log(
+                    "warn",
+                    "#handleIncomingCallResponse",
+                    "Received response for unknown call",
+                    callId=frame.get("callId"),
+                )
         else:
             self._log("warn", "webSocketMessage", "Unknown message type", type=kind)
 
@@ -308,24 +239,6 @@ class LumenizeClientGateway(DurableObject):
         except Exception as error:
             self._log("warn", "#handleClientCall", "Reply lost: the socket is closed", error=str(error))
 
-    def _client_answered(self, frame: dict[str, Any]) -> None:
-        """GW-25.  From whichever socket of this instance it comes."""
-        call_id = frame.get("callId")
-        forwarded = self._forwarded.pop(call_id, None) if isinstance(call_id, str) else None
-        if forwarded is None:
-            self._log("warn", "#handleIncomingCallResponse", "Received response for unknown call", callId=call_id)
-            return
-        forwarded.timer.cancel()
-        answer: Answer
-        try:
-            if frame.get("success"):
-                answer = Result(postprocess(frame.get("result", UNDEFINED)))
-            else:
-                answer = encode_failure(messages.error_from_wire(frame.get("error", UNDEFINED)))
-        except Exception as error:
-            answer = encode_failure(error)  # upstream leaves the caller waiting for ever
-        forwarded.answer.settle(outcome.Value(answer))
-
     # Mesh to client (GW section 8.4).
 
     def _execute_operation(self, envelope: Envelope) -> Answer | Pending[Answer]:
@@ -339,10 +252,9 @@ class LumenizeClientGateway(DurableObject):
         ws = self._open_socket()
         if ws is not None:
             return self._hand_over(ws, envelope, name)
-        if not self._in_grace_period():
+        if not self._grace.running:
             return encode_failure(ClientDisconnectedError("Client is not connected", name))
-        alarm_ms = self._alarm_ms()
-        if alarm_ms is not None and alarm_ms <= self.ctx.host.now_ms():
+        if self._grace.overdue:
             return encode_failure(ClientDisconnectedError("Client grace period has expired", name))
         waiter: Pending[None] = Pending("reconnect")
         answer: Pending[Answer] = Pending("client call")
@@ -389,16 +301,7 @@ class LumenizeClientGateway(DurableObject):
             )
         except Exception as error:
             return encode_failure(error)
-        timer = host.set_timer(self.ctx.owner, CLIENT_CALL_TIMEOUT_S, partial(self._timed_out, call_id))
-        answer: Pending[Answer] = Pending("client call")
-        self._forwarded[call_id] = _Forwarded(answer, timer)
-        return answer
-
-    def _timed_out(self, call_id: str) -> None:
-        """GW-33: the call fails, the socket stays open."""
-        forwarded = self._forwarded.pop(call_id)
-        late = ClientDisconnectedError("Client call timed out", self._client_name())
-        forwarded.answer.settle(outcome.Value(encode_failure(late)))
+        return self._forwarded.add(call_id)
 
     # Close, error, alarm (GW section 8.5).
 
@@ -406,7 +309,7 @@ class LumenizeClientGateway(DurableObject):
         """Begin the grace period, unless the socket was superseded (GW-36).  Forwarded calls go on (GW-34)."""
         self._log("info", "webSocketClose", "WebSocket closed", code=code, reason=reason)
         if code != messages.WS_CLOSE_SUPERSEDED:
-            self.ctx.storage.set_alarm(int(self.ctx.host.now_ms() + self._grace_period_ms()))
+            self._grace.begin()
 
     def web_socket_error(self, ws: WebSocket, error: Any) -> None:
         """Logged only (GW-37)."""
@@ -415,38 +318,10 @@ class LumenizeClientGateway(DurableObject):
     def alarm(self, info: Any = None) -> None:
         """The grace period is over (GW-38)."""
         self._log("info", "alarm", "Grace period expired")
-        self.ctx.storage.delete_alarm()
+        self._grace.end()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.settle(outcome.Error(ClientDisconnectedError("Client did not reconnect within grace period", None)))
-
-    # Derived state (GW section 8.1).
-
-    def _alarm_ms(self) -> int | None:
-        found: list[Outcome] = []
-        self.ctx.storage.get_alarm().when_done(found.append)
-        if not found:
-            raise UsageError(
-                "the gateway's storage does not answer get_alarm() at once; bind its class with the sqlite backend"
-            )
-        result = found[0]
-        if isinstance(result, outcome.Error):
-            raise result.error
-        alarm_ms: int | None = result.value
-        return alarm_ms
-
-    def _in_grace_period(self) -> bool:
-        alarm_ms = self._alarm_ms()
-        return alarm_ms is not None and alarm_ms <= self.ctx.host.now_ms() + self._grace_period_ms()
-
-    def _grace_period_ms(self) -> float:
-        """GW-1."""
-        override = self._env("LUMENIZE_MESH_GRACE_PERIOD_MS")
-        if override is not None:
-            period_ms = number_of(override)
-            if isfinite(period_ms) and period_ms >= 0:
-                return period_ms
-        return TEST_GRACE_PERIOD_MS if self._env("LUMENIZE_MESH_TEST_MODE") == "true" else GRACE_PERIOD_MS
 
     def _open_socket(self) -> WebSocket | None:
         for socket in self.ctx.get_web_sockets():

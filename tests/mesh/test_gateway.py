@@ -15,10 +15,11 @@ import pytest
 from lumenize_sim.clone import UNDEFINED, postprocess, preprocess
 from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh import gateway_messages as messages
+from lumenize_sim.mesh.client_upgrade import ConnectionInfo
 from lumenize_sim.mesh.context import CallContext, NodeIdentity, OriginAuth
 from lumenize_sim.mesh.envelope import Envelope, Failure, Metadata, Result
 from lumenize_sim.mesh.errors import ClientDisconnectedError, MeshError
-from lumenize_sim.mesh.gateway import ConnectionInfo, LumenizeClientGateway
+from lumenize_sim.mesh.gateway import LumenizeClientGateway
 from lumenize_sim.mesh.tokens import mint_hs256
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.namespace import ServiceBinding

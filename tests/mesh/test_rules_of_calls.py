@@ -15,8 +15,9 @@ from lumenize_sim.mesh import (
     execute_operation_chain,
     get_operation_chain,
 )
+from lumenize_sim.mesh.client_upgrade import ConnectionInfo
 from lumenize_sim.mesh.envelope import Envelope
-from lumenize_sim.mesh.gateway import ConnectionInfo, LumenizeClientGateway
+from lumenize_sim.mesh.gateway import LumenizeClientGateway
 from lumenize_sim.mesh.services import NadisPlugin
 from lumenize_sim.objects import Request, Response
 
