@@ -98,7 +98,7 @@ class Ledger:
         Args:
             moved: runs that were made besides, before these schedules, and that count with them.
         """
-        assert not (self._open or self._away or self._suspects)
+        assert not any((self._open, self._away, self._suspects))
         self.moved = moved
         self._units += units
         self._open = list(reversed(units))
