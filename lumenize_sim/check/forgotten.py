@@ -20,17 +20,23 @@ class _Memory:
     Attributes:
         held: name to the write of the present instance, and whose it was.
         gone: name to the write of an earlier instance, whose it was, and the end that took it.
+        restoring: the instance that is being constructed has read storage, and set no attribute since.
     """
 
     held: dict[str, tuple[TraceEvent, str]] = attrs.field(factory=dict)
     gone: dict[str, tuple[TraceEvent, str, TraceEvent]] = attrs.field(factory=dict)
+    restoring: bool = False
 
 
-def forgotten(trace: Trace) -> tuple[Finding, ...]:
+def forgotten(trace: Trace, *, doubtful: bool = False) -> tuple[Finding, ...]:
     """Attributes that a handler has set, that went with their instance, and that the next one was asked for.
 
     One finding for each object, attribute and end: the write, the end, and the read that found something else.  What
     the next instance has set again by then, or has read from storage while it was constructed, is not forgotten.
+
+    Args:
+        doubtful: of a constructor that reads storage, only the attribute that it sets next counts as restored, and not
+            all of them.  One that fills several from what it read once is wronged by that.
     """
     of = strands(trace)
     memories: dict[str, _Memory] = {}
@@ -46,19 +52,35 @@ def forgotten(trace: Trace) -> tuple[Finding, ...]:
         if event.kind not in ("read", "write") or strand is None:
             continue
         memory = memories.setdefault(event.actor, _Memory())
-        starting = strand.startswith(f"{event.actor}!start#")
+        starting = _constructs(trace, of, event, strand)
         if event.get("store") != "attr":
             if starting and event.kind == "read":
-                memory.gone.clear()  # it restores what it needs
+                memory.restoring = True
+                if not doubtful:
+                    memory.gone.clear()  # it restores what it needs
             continue
         name = str(event.get("key"))
         if event.kind == "write":
             if not starting:
                 memory.gone.pop(name, None)
                 memory.held[name] = (event, strand)
+            elif memory.restoring:
+                memory.gone.pop(name, None)
+                memory.restoring = False
         elif name in memory.gone and not starting:
             found.append(_finding(event, strand, *memory.gone.pop(name)))
     return tuple(found)
+
+
+def _constructs(trace: Trace, of: list[str | None], event: TraceEvent, strand: str) -> bool:
+    """Whether it is the constructor that does this, or a critical section of it, as `on_start` is one."""
+    start = f"{event.actor}!start#"
+    if not strand.startswith(f"{event.actor}!section"):
+        return strand.startswith(start)
+    n = event.cause
+    while n >= 0 and of[n] == strand:
+        n = trace.events[n].cause
+    return n >= 0 and (trace.events[n].kind == "start" or (of[n] or "").startswith(start))
 
 
 def _finding(read: TraceEvent, reader: str, write: TraceEvent, writer: str, end: TraceEvent) -> Finding:

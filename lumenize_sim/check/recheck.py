@@ -25,12 +25,16 @@ class _Check:
     between: dict[str, TraceEvent] = attrs.field(factory=dict)
 
 
-def stale_checks(trace: Trace) -> tuple[Finding, ...]:
+def stale_checks(trace: Trace, *, doubtful: bool = False) -> tuple[Finding, ...]:
     """A strand reads a key, another one writes it, and the first writes it in a later turn, after it has read it again.
 
     The value that it writes is up to date, so this is no stale write; but that it writes at all was decided by the
     read before the wait (*if ann does not play yet … add ann to those who play*).  One finding for each key and pair
     of strands, in order of the trace.
+
+    Args:
+        doubtful: an attribute that was checked and is read again may be acted on by that: what is put into a
+            container, and was there already, leaves no write.
     """
     of = strands(trace)
     turns: dict[str, int] = {}
@@ -48,6 +52,8 @@ def stale_checks(trace: Trace) -> tuple[Finding, ...]:
         if event.kind == "read":
             check = slot.setdefault(strand, _Check(event, turns.get(actor, 0)))
             check.fresh = event.n
+            if doubtful and store == "attr" and check.turn != turns.get(actor, 0):
+                _act(found, actor, key, strand, check, event)
             continue
         for other, check in slot.items():
             if other != strand:
@@ -55,19 +61,26 @@ def stale_checks(trace: Trace) -> tuple[Finding, ...]:
         own = slot.pop(strand, None)  # it is acted on now; what it reads from here on is another check
         if own is None or own.turn == turns.get(actor, 0):
             continue
-        for by, write in own.between.items():
-            if own.fresh > write.n and (actor, key, strand, by) not in found:
-                message = (
-                    f"racing pair: {actor} {by} wrote {key!r} between check and act of {strand}\n"
-                    f"  checked at {place(own.read)}, acted at {place(event)}; {by} wrote at {place(write)}"
-                )
-                found[actor, key, strand, by] = Finding(
-                    "stale-check",
-                    actor,
-                    key,
-                    access(own.read, strand),
-                    access(write, by),
-                    message,
-                    access(event, strand),
-                )
+        _act(found, actor, key, strand, own, event)
     return tuple(found.values())
+
+
+def _act(
+    found: dict[tuple[str, str, str, str], Finding], actor: str, key: str, strand: str, check: _Check, act: TraceEvent
+) -> None:
+    """``act`` was decided by ``check``: a finding for each who wrote in between."""
+    for by, write in check.between.items():
+        if check.fresh > write.n and (actor, key, strand, by) not in found:
+            message = (
+                f"racing pair: {actor} {by} wrote {key!r} between check and act of {strand}\n"
+                f"  checked at {place(check.read)}, acted at {place(act)}; {by} wrote at {place(write)}"
+            )
+            found[actor, key, strand, by] = Finding(
+                "stale-check",
+                actor,
+                key,
+                access(check.read, strand),
+                access(write, by),
+                message,
+                access(act, strand),
+            )

@@ -27,7 +27,7 @@ from lumenize_sim.check.race import races
 from lumenize_sim.check.recheck import stale_checks
 from lumenize_sim.check.waiting import circles, closed_gates, waits
 from lumenize_sim.explore.descent import Descent
-from lumenize_sim.explore.faulted import call_hit, consequences, cut_short
+from lumenize_sim.explore.faulted import call_hit, consequences, cut_short, forgotten_meanwhile
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.trace.trace import Trace
 
@@ -165,19 +165,25 @@ class _Explanation:
         order = causal if causal is not None and causal.kind == "order" else None
         target = fault.label.rpartition("%")[0] if fault is not None else ""
         yield from closed_gates(self.trace)
+        repeated: tuple[Finding, ...] = ()
         if causal is not None:
             # Only an app that goes round the gate does this; the write that came last says most.
             yield from list(early_outputs(self.trace))[::-1]
-            yield from (f for f in repeated_effects(self.trace) if f.object == target)
+            repeated = repeated_effects(self.trace)
+            yield from (f for f in repeated if f.object == target)
         direct = self._direct(order)
         lost = [finding for finding in self.stale if finding.kind == "stale-write"]
         yield from self._confirmed([*_between(lost, direct), *lost], causal)
         if fault is not None:
             yield from consequences(self.trace, target, fault)
+            # A fault of somebody else may have made an alarm fail that asked for something there.
+            yield from repeated
         checks = self._told([finding for finding in stale_checks(self.trace) if not finding.key.startswith(LIBRARY)])
         used = [finding for finding in self.stale if finding.kind == "stale-read"]
         yield from map(self.tree.in_words, _between([*checks, *used], direct))
         yield from self._confirmed(checks, causal)
+        if self.flips is not None:
+            yield from self._confirmed(self._told(stale_checks(self.trace, doubtful=True)), causal)
         if order is not None:
             yield from self._further_down(order)
         if direct is not None:
@@ -195,6 +201,8 @@ class _Explanation:
             yield from self._turned(causal)
         if causal is None or order is not None:
             yield from self._neighbours()
+        if fault is not None:
+            yield from forgotten_meanwhile(self.trace, target, fault)
         if causal is not None:
             yield self._alone(causal, target)
 

@@ -16,7 +16,7 @@ from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.trace.event import TraceEvent
 from lumenize_sim.trace.trace import Trace
 
-__all__ = ["call_hit", "consequences", "cut_short"]
+__all__ = ["call_hit", "consequences", "cut_short", "forgotten_meanwhile"]
 
 
 def consequences(trace: Trace, target: str, fault: Choice) -> Iterator[Finding]:
@@ -34,6 +34,13 @@ def consequences(trace: Trace, target: str, fault: Choice) -> Iterator[Finding]:
             yield attrs.evolve(finding, second=Access(fault.label, None, fault.pick, fell.n, target))
     yield from (finding for finding in unflushed(trace) if finding.object == target)
     yield from (finding for finding in forgotten(trace) if finding.object == target)
+
+
+def forgotten_meanwhile(trace: Trace, target: str, fault: Choice) -> Iterator[Finding]:
+    """What anybody has forgotten since ``fault``: who waits long enough is taken out of memory by nobody's fault."""
+    fell = next((e.n for e in trace.events if e.kind == "fault" and e.actor == target), len(trace.events))
+    for doubtful in (False, True):
+        yield from (finding for finding in forgotten(trace, doubtful=doubtful) if finding.second.n > fell)
 
 
 def cut_short(tree: Descent, target: str, fault: Choice) -> Finding | None:

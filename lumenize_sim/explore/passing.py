@@ -125,8 +125,10 @@ class Flips:
             behind = later
         if (earlier, later, behind) in self._tried:
             return self._tried[earlier, later, behind]
-        orders = orders_of(self._log)
-        order = orders[receiver]
+        first, second = (later, earlier) if behind is None else (behind, earlier)
+        orders = orders_of(self._behind(second, first))
+        # ``later`` comes first of all, what only moves behind something else moves with what comes of it.
+        order = orders[receiver] if behind is not None else orders_of(self._log)[receiver]
         if behind is not None and behind not in order:
             return None
         if behind is None:
@@ -135,7 +137,7 @@ class Flips:
         else:
             order.remove(earlier)
             order.insert(order.index(behind) + 1, earlier)
-        first, second = (later, earlier) if behind is None else (behind, earlier)
+        orders[receiver] = order
         late = self._late(second, first)
 
         def run() -> tuple[Outcome, tuple[Choice, ...]]:
@@ -152,6 +154,38 @@ class Flips:
             return canonical(scenario, outcome, plan, tasks, seed=seed)
 
         found = self._tried[earlier, later, behind] = self._passing(run)
+        return found
+
+    def _behind(self, held: str, awaited: str) -> list[tuple[str | None, str]]:
+        """The log with what comes of ``held`` behind ``awaited``, since it cannot come before.
+
+        Else other receivers would wait for it while it waits for what they have still to do.
+        """
+        labels = [label for _, label in self._log]
+        if awaited not in labels:
+            return self._log
+        start, end = labels.index(held), labels.index(awaited)
+        moved = self._come_of(held) if start < end - 1 else {}
+        if not moved or awaited in moved:
+            return self._log
+        block = self._log[start + 1 : end]
+        stay = [entry for entry in block if entry[1] not in moved]
+        go = [entry for entry in block if entry[1] in moved]
+        return [*self._log[: start + 1], *stay, self._log[end], *go, *self._log[end + 1 :]]
+
+    def _come_of(self, label: str) -> dict[str, None]:
+        """The arrivals that would not be there without that of ``label``."""
+        events = self._run.trace.events
+        descend: dict[int, None] = {}
+        found: dict[str, None] = {}
+        for event in events:
+            arrival = self.arrival_of(event.n)
+            if arrival == label and event.kind in ("deliver", "timer", "alarm"):
+                descend[event.n] = None
+            elif event.cause in descend:
+                descend[event.n] = None
+                if arrival is not None and arrival != label:
+                    found[arrival] = None
         return found
 
     def _late(self, held: str, awaited: str) -> dict[str, int]:

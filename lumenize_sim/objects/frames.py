@@ -126,9 +126,10 @@ class Frames:
 
     Attributes:
         rules: of ``close()``.
+        access: see `SocketHome`; only while the run is traced.
     """
 
-    __slots__ = ("_accepted", "_handshake", "_inboxes", "_machine", "_stalled", "rules")
+    __slots__ = ("_accepted", "_handshake", "_inboxes", "_machine", "_stalled", "access", "rules")
 
     def __init__(self, machine: ObjectMachine) -> None:
         options = machine.options
@@ -137,11 +138,16 @@ class Frames:
             strict_codes=options.flag("pedantic_wpt"),
             short_reasons=options.flag("websocket_close_reason_byte_limit"),
         )
+        self.access: Callable[[str, str], None] | None = self._accessed if machine.host.tracing else None
         self._accepted: dict[SocketRecord, _Accepted] = {}
         self._handshake = Handshake(machine, self)
         # Of sockets with a frame whose first turn is not over: what has arrived since, and its labels.
         self._inboxes: dict[SocketRecord, deque[tuple[str, Callable[[], bool]]]] = {}
         self._stalled: dict[SocketRecord, _Frame] = {}
+
+    def _accessed(self, kind: str, key: str) -> None:
+        if self._machine.running is not None:
+            self._machine.host.record_access(kind, key, strand_var.get())
 
     # -- arriving ------------------------------------------------------------------------
 

@@ -104,6 +104,9 @@ class HibernationRegistry:
         for tag in distinct:
             self._tagged.setdefault(tag, {})[record.id] = record
         self._wrappers[record.id] = ws
+        if self._home.access is not None:
+            for key in ("web sockets", *map(_tagged, distinct)):
+                self._home.access("accept", key)
         if ws.peer is None:
             # The answer to a request of its own; with a peer the connection is made when that goes out.
             self._home.emit(record, "accept", ws)
@@ -111,6 +114,8 @@ class HibernationRegistry:
 
     def get_web_sockets(self, tag: str | None = None) -> list[WebSocket]:
         """All attached sockets: newest first, or those with ``tag``, oldest first (WS-4)."""
+        if self._home.access is not None:
+            self._home.access("sockets", "web sockets" if tag is None else _tagged(tag))
         if tag is None:
             records = self._records.values()
             return [self.wrapper(record) for record in (reversed(records) if self._newest_first else records)]
@@ -214,6 +219,11 @@ class HibernationRegistry:
             return None
         record.auto_response_ms = now_ms
         return pair.response
+
+
+def _tagged(tag: str) -> str:
+    """What traces call the sockets that have it."""
+    return f"web sockets {tag!r}"
 
 
 def _check_tags(tags: Sequence[str]) -> tuple[str, ...]:

@@ -240,7 +240,7 @@ class ObjectHost(Protocol):
         ...
 
     def record_access(self, kind: str, key: str, strand: Any) -> None:
-        """Storage is about to be accessed by ``strand``."""
+        """Storage or the list or an attachment of web sockets is accessed by ``strand``, in a run that is traced."""
         ...
 
     def socket_send(self, record: Any, kind: str, payload: Any) -> None:

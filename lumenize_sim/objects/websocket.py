@@ -173,6 +173,14 @@ class SocketHome(Protocol):
 
     rules: SocketRules
 
+    @property
+    def access(self) -> Callable[[str, str], None] | None:
+        """Hears of what user code looks at and changes; ``None`` where nobody listens.
+
+        It is told ``"sockets"``, ``"accept"``, ``"attachment"`` or ``"attach"``, and a key.
+        """
+        ...
+
     def emit(self, record: SocketRecord, kind: str, payload: Any) -> None:
         """User code does something: ``"message"`` with text or bytes, ``"close"`` with ``(code, reason)`` (``None, ""``
         for an empty close frame), or ``"accept"`` with the `WebSocket` when it is taken over by the standard API.
@@ -346,10 +354,12 @@ class WebSocket:
                     f"A WebSocket 'attachment' cannot be larger than {MAX_ATTACHMENT_BYTES} bytes."
                     f"'attachment' was {size} bytes."
                 )
+        self._tell_access("attach")
         self._record.attachment = data
 
     def deserialize_attachment(self) -> Any:
         """A fresh copy of the attachment, or ``None`` (WS-9)."""
+        self._tell_access("attachment")
         data = self._record.attachment
         return None if data is None else decode_cbor(data)
 
@@ -375,6 +385,11 @@ class WebSocket:
         first: Callable[..., Any] | None = getattr(self, f"on_{kind}", None)
         added = self._listeners.get(kind, ())
         return tuple(added) if first is None else (first, *added)
+
+    def _tell_access(self, kind: str) -> None:
+        # Before it is accepted nobody else knows of it.
+        if self._record.id and self._home is not None and self._home.access is not None:
+            self._home.access(kind, f"attachment of web socket {self._record.id}")
 
     def _require_accepted(self) -> None:
         if self._record.acceptance not in (Acceptance.STANDARD, Acceptance.HIBERNATABLE):

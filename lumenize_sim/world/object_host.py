@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectHostOf", "host_of"]
 
+#: Kind of access to its store and the kind of its record.
 _OPS: Final = {
-    "get": "read",
-    "list": "read",
-    "sql-read": "read",
-    "put": "write",
-    "sql-write": "write",
-    "delete": "delete",
+    "get": ("kv", "read"),
+    "list": ("kv", "read"),
+    "sql-read": ("sql", "read"),
+    "put": ("kv", "write"),
+    "sql-write": ("sql", "write"),
+    "delete": ("kv", "delete"),
+    "sockets": ("socket", "read"),
+    "accept": ("socket", "write"),
+    "attachment": ("socket", "read"),
+    "attach": ("socket", "write"),
 }
 
 
@@ -139,17 +144,23 @@ class ObjectHostOf:
         return later
 
     def record_access(self, kind: str, key: str, strand: Any) -> None:
-        """One access to storage, with the line of the app that makes it; that a node reads its own name is no news."""
+        """One access, with the line of the app that makes it; that a node reads its own name is no news.
+
+        Nor are those of the gateway to its sockets.
+        """
         if kind == "get" and key.startswith("__lmz_"):
             return
-        op = _OPS[kind]
+        store, op = _OPS[kind]
+        where = app_line()
+        if store == "socket" and where is None:
+            return
         data = {
             "key": key,
             "op": kind,
-            "store": "sql" if kind.startswith("sql") else "kv",
+            "store": store,
             "strand": strand.event if strand else "",
         }
-        self.world.chronicle.record(op, self.name, data["strand"], data, where=app_line())
+        self.world.chronicle.record(op, self.name, data["strand"], data, where=where)
 
     def post(self, label: str, fire: Callable[[], None], *, cause: int = -1) -> None:
         """An event of this object."""

@@ -31,6 +31,8 @@ class SeatFrames:
             strict_codes=options.flag("pedantic_wpt"),
             short_reasons=options.flag("websocket_close_reason_byte_limit"),
         )
+        # Such sockets cannot hibernate: nobody else has them, and they have no attachment to keep.
+        self.access = None
         self._answers = options.flag("web_socket_auto_reply_to_close")
         self._seat = seat
         self.unclaimed: list[tuple[SocketRecord, str]] = []

@@ -186,6 +186,7 @@ class FakeCtx:
         self.storage = FakeStorage()
         self.wire: list[tuple[int, str, Any]] = []
         self.rules = SocketRules()
+        self.access = None
         self.registry = HibernationRegistry(self)
         self.accept_web_socket = self.registry.accept_web_socket
         self.get_web_sockets = self.registry.get_web_sockets

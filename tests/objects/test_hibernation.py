@@ -21,6 +21,7 @@ class Home:
     """Where frames go."""
 
     rules = SocketRules()
+    access = None
 
     def emit(self, record: SocketRecord, kind: str, payload: Any) -> None: ...
 

@@ -35,6 +35,7 @@ class Machine:
     def __init__(self) -> None:
         self.sent: Sent = []
         self.rules = SocketRules()
+        self.access = None
         self.registry = HibernationRegistry(self)
 
     def emit(self, record: SocketRecord, kind: str, payload: Any) -> None:
