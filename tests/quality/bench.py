@@ -30,13 +30,13 @@ from tests.quality.cases import FOLDER, Case, cases_in
 from tests.quality.page import PAGE, RESULTS, machine, rendered, table
 from tests.quality.search import searched
 from tests.quality.survival import survivals
-from tests.quality.trials import PORTFOLIO, STRATEGIES, Task, Trial, run
+from tests.quality.trials import PORTFOLIO, STRATEGIES, WALK, Task, Trial, run
 from tests.quality.verdict import Goals, shortfalls, summaries
 
 __all__ = ["Plan", "main", "tasks_of"]
 
 ROOT = Path(__file__).parents[2]
-#: Schedules of a twin that one process runs in one go.
+#: Schedules of a twin, or of a walk, that one process runs in one go.
 _STRETCH = 1_000
 
 
@@ -49,6 +49,7 @@ class Plan:
         schedules: at most, for each of them.
         pure_seeds, pure_schedules: the same for each strategy alone.
         strategies: which.
+        walk: schedules of a random walk, for how often it fails.
         twin: schedules of each twin.
         programs: that are generated for the exhaustive search, and as many in which messages may be late; for brute
             force two of three are small enough.
@@ -59,6 +60,7 @@ class Plan:
     pure_seeds: int = 8
     pure_schedules: int = 2_000
     strategies: tuple[str, ...] = STRATEGIES
+    walk: int = 20_000
     twin: int = 100_000
     programs: int = 200
 
@@ -68,7 +70,7 @@ class Plan:
 
 
 _NUMBERS = [name for name in attrs.fields_dict(Plan) if name != "strategies"]
-QUICK = Plan(seeds=5, pure_seeds=0, twin=2_000, programs=20)
+QUICK = Plan(seeds=5, pure_seeds=0, walk=0, twin=2_000, programs=20)
 
 
 def tasks_of(cases: Sequence[Case], plan: Plan, folder: Path) -> list[Task]:
@@ -76,10 +78,13 @@ def tasks_of(cases: Sequence[Case], plan: Plan, folder: Path) -> list[Task]:
     tasks: list[Task] = []
     for seed in range(1, plan.seeds + 1):
         tasks += [Task(folder=str(folder), case=case.name, seed=seed, schedules=plan.schedules) for case in cases]
-    stretches = range(0, plan.twin, _STRETCH)
-    for nth, first in enumerate(stretches):
+    for nth, many in _stretches(plan.walk):
         # Seeds that no bug is looked for with.
-        many = min(_STRETCH, plan.twin - first)
+        tasks += [
+            Task(folder=str(folder), case=case.name, strategy=WALK, seed=2_000_000 + nth, schedules=many)
+            for case in cases
+        ]
+    for nth, many in _stretches(plan.twin):
         tasks += [
             Task(folder=str(folder), case=case.name, twin=True, seed=1_000_000 + nth, schedules=many) for case in cases
         ]
@@ -90,6 +95,11 @@ def tasks_of(cases: Sequence[Case], plan: Plan, folder: Path) -> list[Task]:
             for name in plan.strategies
         ]
     return tasks
+
+
+def _stretches(schedules: int) -> list[tuple[int, int]]:
+    """Cut into pieces: the number of each, and its schedules."""
+    return [(nth, min(_STRETCH, schedules - first)) for nth, first in enumerate(range(0, schedules, _STRETCH))]
 
 
 def source_digests(cases: Sequence[Case]) -> dict[str, str]:

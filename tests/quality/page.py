@@ -93,7 +93,7 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    failures, schedules = one["walked"] if one["walked"][0] >= 5 else one["rate"]
+    failures, schedules = one["walked"] if one["walked"][1] else one["rate"]
     replays = one["replays"]
     return (
         f"`{one['name']}`",

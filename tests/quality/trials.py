@@ -12,11 +12,14 @@ import attrs
 from lumenize_sim import AppError, explore
 from lumenize_sim.explore.strategies import PORTFOLIO as STRATEGIES
 from tests.quality.cases import Case, cases_in
+from tests.quality.walking import walked
 
-__all__ = ["PORTFOLIO", "STRATEGIES", "Task", "Trial", "run"]
+__all__ = ["PORTFOLIO", "STRATEGIES", "WALK", "Task", "Trial", "run"]
 
 #: What a task's strategy says for the default mix.
 PORTFOLIO: Final = "portfolio"
+#: … and for a random walk that goes on behind each failure.
+WALK: Final = "walk"
 
 
 @attrs.frozen(kw_only=True)
@@ -27,7 +30,7 @@ class Task:
         folder: of the benchmarks.
         case: the name of one.
         twin: run the twin instead of the bug.
-        strategy: one, or `PORTFOLIO`.
+        strategy: one, or `PORTFOLIO`, or `WALK`.
         seed: base of everything drawn.
         schedules: at most.
     """
@@ -54,6 +57,7 @@ class Trial:
         schedules: that were run.
         complete: these were all that there are.
         found: the number of the schedule that failed, from 1; 0 where none did.
+        failures: of a walk, how many schedules failed.
         by: the strategy of that schedule.
         non_default: choices of the shrunk tape.
         replays: runs that shrinking took.
@@ -71,6 +75,7 @@ class Trial:
     schedules: int
     complete: bool = False
     found: int = 0
+    failures: int = 0
     by: str = ""
     non_default: int = 0
     replays: int = 0
@@ -95,6 +100,9 @@ def run(task: Task) -> Trial:
     case = _cases(task.folder)[task.case]
     began = time.process_time()
     trial = Trial(case=task.case, twin=task.twin, strategy=task.strategy, seed=task.seed, schedules=task.schedules)
+    if task.strategy == WALK:
+        failures = walked(case.bug, seed=task.seed, schedules=task.schedules)
+        return attrs.evolve(trial, failures=failures, seconds=round(time.process_time() - began, 3))
     try:
         report = explore(
             case.twin if task.twin else case.bug,

@@ -11,7 +11,7 @@ import attrs
 from tests.quality.cases import Case
 from tests.quality.search import Searched
 from tests.quality.survival import Survival
-from tests.quality.trials import PORTFOLIO, Trial
+from tests.quality.trials import PORTFOLIO, WALK, Trial
 
 __all__ = ["Goals", "Summary", "shortfalls", "summaries"]
 
@@ -64,7 +64,7 @@ class Summary:
         complaints: about the others, each once.
         pure: strategy to its median; ``None`` where fewer than half of its trials found the bug.
         pure_schedules: after how many schedules its trials gave up.
-        walked: failures of the random walk, and schedules, over its trials.
+        walked: failures of the random walk, and schedules; none where it was not measured.
         twin: schedules that the twin passed.
         complete: these were all that there are.
         twin_failures: what it failed with.
@@ -123,9 +123,9 @@ def _summary(case: Case, trials: Sequence[Trial]) -> Summary:
     found = [trial for trial in mixed if trial.found and not trial.trouble]
     pure: dict[str, list[Trial]] = {}
     for trial in bugs:
-        if trial.strategy != PORTFOLIO:
+        if trial.strategy not in (PORTFOLIO, WALK):
             pure.setdefault(trial.strategy, []).append(trial)
-    walks = pure.get("random", [])
+    walks = [trial for trial in bugs if trial.strategy == WALK]
     return Summary(
         name=case.name,
         depth=case.depth,
@@ -139,7 +139,7 @@ def _summary(case: Case, trials: Sequence[Trial]) -> Summary:
         complaints=tuple(dict.fromkeys("; ".join(trial.complaints) for trial in found if trial.complaints)),
         pure={name: _median([t.found for t in of if t.found], len(of)) for name, of in pure.items()},
         pure_schedules=max((trial.schedules for of in pure.values() for trial in of if not trial.found), default=0),
-        walked=(sum(trial.found > 0 for trial in walks), sum(trial.schedules for trial in walks)),
+        walked=(sum(trial.failures for trial in walks), sum(trial.schedules for trial in walks)),
         twin=sum(trial.schedules for trial in twins if not trial.found),
         complete=any(trial.complete for trial in twins),
         twin_failures=tuple(dict.fromkeys(trial.message for trial in twins if trial.found)),
@@ -185,7 +185,7 @@ def _shortfalls(one: Summary, goals: Goals) -> list[str]:
     if goals.ratio and best is not None and (own is None or own > goals.ratio * best[1]):
         short.append(f"found after {own or 'too many'} schedules in the median, and by {best[0]} alone after {best[1]}")
     low, high = goals.rate
-    failures, schedules = one.walked if one.walked[0] >= 5 else one.rate  # fewer say nothing
+    failures, schedules = one.walked if one.walked[1] else one.rate
     if not schedules or not low <= failures / schedules <= high:
         short.append(f"a random walk fails in {failures:,} of {schedules:,} schedules, not in {low:.2%} to {high:.0%}")
     short += [f"the twin fails: {message}" for message in one.twin_failures]
