@@ -122,6 +122,23 @@ def test_a_long_run_is_given_up_before_it_ends() -> None:
     assert "not small" in search.why
 
 
+def test_a_world_that_no_limit_would_suffice_for_is_not_searched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+    exhaust = Shard.exhaust
+
+    def counted(shard: Shard, search: Search, *args: Any, **options: Any) -> Any:
+        searched.append(search.limit)
+        return exhaust(shard, search, *args, **options)
+
+    monkeypatch.setattr(Shard, "exhaust", counted)
+    explore(three_puts, schedules=400, save=None)
+    assert searched == [32, 40], "where more runs might do, more are tried"
+    searched.clear()
+    offered = attrs.evolve(three_puts.options, explore_tasks=True)
+    explore(three_puts, schedules=400, options=offered, save=None)
+    assert searched == [32]
+
+
 def test_a_failure_among_all_orders_is_shrunk_like_any_other() -> None:
     search = Search(last_wins, limit=100, seed=0, small=True)
     (found,) = Shard(last_wins, seed=0).exhaust(search, before=64).found
