@@ -194,6 +194,9 @@ class Search:
         scenario = self.scenario
         held = remembered(scenario)
         why = "the order of tasks within a turn is not enumerated" if scenario.options.explore_tasks else ""
+        if self.small and why:
+            self.why = why
+            return
         waiting = deque((options, dict[str, int]()) for options in self._options())
         known: dict[tuple[tuple[str, int], ...], None] = {}
         while waiting:
