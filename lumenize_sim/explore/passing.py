@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lumenize_sim.errors import LumenizeSimError
+from lumenize_sim.explore.attempts import run_leniently
 from lumenize_sim.explore.replaying import record
 from lumenize_sim.explore.roaming import canonical, fired, guided, tasks_of
-from lumenize_sim.explore.shrink import run_leniently
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import EVERYTHING
 from lumenize_sim.kernel.guide import OrderGuide, orders_of

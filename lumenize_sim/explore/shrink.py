@@ -1,48 +1,42 @@
 """Shrinking: the fewest and mildest choices that still fail the same way.
 
-A candidate is a subset of the choices (or the same with a smaller value).  It is run
-leniently: choices are matched by what they pick, what never comes is left out, and
-after them everything goes by default.  Such a run writes its own canonical choices, so
-what is accepted is never the candidate but what the run really needed; every accepted
-step has therefore been seen to fail.
+A candidate is a subset of the choices (or the same with a smaller value), and what is accepted is what its run really
+needed (see `attempts`); every accepted step has therefore been seen to fail.
 
 First everything at once (most choices of a roaming run are noise).  Then, where many are
 left, the pairs of events that stand the other way round than in a plain run take the
-place of choices (see `flips`), because each choice that is left out moves the places of all
+place of choices (see `flipping`), because each choice that is left out moves the places of all
 others.  Then halves, quarters and single choices in the manner of delta debugging, then
 values towards 0, then faults at earlier boundaries with little else, and again while that
-helps.  In the end one or two of the pairs of the best run may do alone.
+helps.
+
+Where nothing more can be left out, and three are left or more, that need not be the fewest.  So they are told in other
+words: one choice gives way to a stand-in that makes another one superfluous (see `standins`), pairs are told by the
+names that their events have without what was chosen at one receiver, one late message takes the place of all, and
+one or two of the pairs of the best run do alone.  Whatever of that is shorter is shrunk from the beginning.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Callable, Sequence
 
 import attrs
 
-from lumenize_sim.explore.flips import Flip, FlipGuide, Flipping, flips_of, minimised
-from lumenize_sim.explore.profile import Noting
-from lumenize_sim.explore.roaming import canonical, fired, guided, tasks_of
-from lumenize_sim.explore.sighting import Sighting
+from lumenize_sim.explore.attempts import Attempts, size_of
+from lumenize_sim.explore.flipping import by_few_flips, by_flips, by_flips_elsewhere
+from lumenize_sim.explore.standins import by_one_late, by_stand_ins
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import THE_END
-from lumenize_sim.kernel.guide import TapeGuide, orders_of
-from lumenize_sim.kernel.plan import FaultPlan
-from lumenize_sim.world.run import Outcome
+from lumenize_sim.kernel.guide import orders_of
 from lumenize_sim.world.scenario import Scenario
 
-__all__ = ["BUDGET", "Shrunk", "run_leniently", "shrink"]
+__all__ = ["BUDGET", "Shrunk", "shrink"]
 
 #: Runs at most.
 BUDGET = 400
 #: So many boundaries back a fault is tried, where other choices stand beside it.
 _EARLIER = 8
-#: So many choices of order are told as flips; runs that this may take; and those for trying one or two of the last.
-_MANY = 3
-_FLIPPING = 80
-_LAST = 48
 #: Of so many choices of order at most, pairs are tried of which one waits for both.
 _FEW = 8
 
@@ -60,51 +54,14 @@ class Shrunk:
     replays: int
 
 
-class _Shrinker:
-    def __init__(
-        self,
-        scenario: Scenario,
-        seed: int,
-        signature: tuple[str, str],
-        total: bool,
-        budget: int,
-        tick: Callable[[int], None],
-    ) -> None:
-        self.scenario = scenario
-        self.seed = seed
-        self.signature = signature
-        self.total = total
-        self.budget = budget
-        self.tick = tick
-        self.replays = 0
-        self.seen: dict[tuple[tuple[str, int, str, str, int], ...], bool] = {}
-        self.best: tuple[Choice, ...] = ()
-
-    def try_(self, choices: Sequence[Choice]) -> bool:
-        """Whether ``choices`` fail the same way with something less than the best; then that is the best."""
-        taken = self.failing(choices)
-        if taken is None or _size(taken) >= _size(self.best):
-            return False
-        self.best = taken
-        return True
-
-    def failing(self, choices: Sequence[Choice]) -> tuple[Choice, ...] | None:
-        """What a run with ``choices`` needed of them, where it fails the same way and was not run before."""
-        key = tuple((c.label, c.value, c.pick, c.over, c.spans) for c in choices)
-        if key in self.seen or self.replays >= self.budget:
-            return None
-        self.seen[key] = True
-        self.replays += 1
-        self.tick(self.replays)
-        outcome, taken = run_leniently(self.scenario, tuple(choices), seed=self.seed, total=self.total)
-        return taken if outcome.failed and outcome.signature == self.signature else None
-
-    def run(self, first: tuple[Choice, ...]) -> Shrunk:
-        self.best = first
-        if first and not self.try_(()):
-            self.try_([c for c in first if c.kind == "order"])
-            self.try_([c for c in first if c.kind == "fault"])
-            self._flips()
+class _Shrinker(Attempts):
+    def shrink(self) -> Shrunk:
+        """Leave out what can be left out."""
+        first = self.best
+        if first and not self.shorter(()):
+            self.shorter([c for c in first if c.kind == "order"])
+            self.shorter([c for c in first if c.kind == "fault"])
+            by_flips(self)
             before: tuple[Choice, ...] | None = None
             while self.best != before:  # a smaller value may make another choice superfluous, and the other way round
                 before = self.best
@@ -114,8 +71,9 @@ class _Shrinker:
                 self._spans()
                 self._takeovers()
                 self._boundaries()
-                if self.best == before:
-                    self._few_flips()
+                for other_words in (by_stand_ins, by_flips_elsewhere, by_one_late, by_few_flips):
+                    if self.best == before:
+                        other_words(self)
         return Shrunk(self.best, self.replays)
 
     def _waits(self) -> None:
@@ -131,12 +89,12 @@ class _Shrinker:
             if taken is None:
                 break
             choices = taken
-            if _size(choices) < _size(self.best):
+            if size_of(choices) < size_of(self.best):
                 self.best = choices
         for over in _often_passed(self.best):
             merged = _merged(self.best, over)
             if merged is not None:
-                self.try_(merged)
+                self.shorter(merged)
 
     def _takeovers(self) -> None:
         """Where two make room for something between them, let one do it alone, from the beginning on."""
@@ -144,7 +102,7 @@ class _Shrinker:
         while shorter:
             orders = [c for c in self.best if c.kind == "order" and c.over and c.pick != THE_END]
             shorter = len(orders) <= _FEW and any(
-                self.try_(_taken_over(self.best, gone, stays))
+                self.shorter(_taken_over(self.best, gone, stays))
                 for gone in orders
                 for stays in orders
                 if gone is not stays
@@ -162,79 +120,14 @@ class _Shrinker:
                 spans = (low + choice.spans) // 2 if low or choice.spans < 4 else 2
                 # Which arrival is the last for which it waits is then another one; of one it must be said which.
                 shorter = attrs.evolve(choice, spans=spans, pick="" if spans > 1 else self._arrival(choice))
-                if not self.try_((*self.best[:index], shorter, *self.best[index + 1 :])):
+                if not self.shorter((*self.best[:index], shorter, *self.best[index + 1 :])):
                     low = spans
 
     def _arrival(self, choice: Choice) -> str:
         """What arrives at the place of ``choice`` in the best run."""
         receiver, index = choice.place
-        order = orders_of(self._noted(TapeGuide(self.best, strict=False)).log).get(receiver, [])
+        order = orders_of(self.looked_at(self.best).log).get(receiver, [])
         return order[index] if index < len(order) else choice.pick
-
-    def _flips(self) -> None:
-        """The same failure by fewer pairs of events than it has choices: see `flips`."""
-        if sum(choice.kind == "order" for choice in self.best) < _MANY:
-            return
-        flips, fails = self._flipping(_FLIPPING)
-        own = [flip for flip in flips if not any(label.startswith("driver") for label in (flip.early, flip.late))]
-        for some in (own, flips):
-            if some and fails(some):
-                minimised(some, fails)
-                return
-
-    def _few_flips(self) -> None:
-        """One pair that stands the other way round in the best run may do alone, or two."""
-        orders = sum(choice.kind == "order" for choice in self.best)
-        if orders < 2:
-            return
-        flips, fails = self._flipping(_LAST)
-        size = _size(self.best)
-        for many in range(1, min(orders, _MANY)):
-            for some in combinations(flips, many):
-                if fails(some) and _size(self.best) < size:
-                    return
-
-    def _flipping(self, runs: int) -> tuple[list[Flip], Callable[[Sequence[Flip]], bool]]:
-        """The flips of the best run, and whether some of them fail; not any more after so many ``runs``."""
-        rest = [choice for choice in self.best if choice.kind != "order"]
-        failing, plain = (self._noted(TapeGuide(c, strict=False)) for c in (self.best, rest))
-        run = failing.profile().run
-        late = {choice.site: choice.value for choice in rest if choice.kind == "delay"}
-        most = min(self.budget, self.replays + runs)
-        known: dict[tuple[Flip, ...], bool] = {}
-
-        def fails(flips: Sequence[Flip]) -> bool:
-            key = tuple(flips)
-            if key not in known:
-                if self.replays >= most:
-                    return False
-                known[key] = self._try_flips(flips, run, late, rest)
-            return known[key]
-
-        return flips_of(plain.log, failing.log), fails
-
-    def _noted(self, guide: TapeGuide) -> Noting:
-        self.replays += 1
-        noting = Noting(guide, total=self.total)
-        guided(self.scenario, None, seed=self.seed, planned=fired(self.best), tasks=tasks_of(self.best), chooser=noting)
-        return noting
-
-    def _try_flips(self, flips: Sequence[Flip], run: Sighting, late: Mapping[str, int], rest: Sequence[Choice]) -> bool:
-        self.replays += 2
-        self.tick(self.replays)
-        guide = FlipGuide(flips, run, late)
-        plan, tasks = FaultPlan(fired(tuple(rest))), tasks_of(tuple(rest))
-        chooser = Flipping(guide, total=self.total)
-        outcome, _ = guided(self.scenario, None, seed=self.seed, faults=plan, tasks=tasks, chooser=chooser)
-        if not outcome.failed or outcome.signature != self.signature:
-            self.replays -= 1
-            return False
-        outcome, taken = canonical(self.scenario, outcome, plan, tasks, seed=self.seed)
-        if not outcome.failed or outcome.signature != self.signature:
-            return False
-        if _size(taken) < _size(self.best):
-            self.best = taken
-        return True
 
     def _subsets(self) -> None:
         parts = 2
@@ -246,7 +139,7 @@ class _Shrinker:
                 # From the end: what came late in the run is more often noise, and removing it moves nothing else.
                 end = len(self.best) - at
                 candidate = self.best[: max(0, end - size)] + self.best[end:]
-                if self.try_(candidate):
+                if self.shorter(candidate):
                     shorter = True
                 else:
                     at += size
@@ -256,16 +149,20 @@ class _Shrinker:
                 parts *= 2
 
     def _values(self) -> None:
+        """Let nothing be later, or a fault severer, than it must.
+
+        What lateness does changes only where something else happens at a certain time, and roaming runs are late by
+        just so much.  So if the least will not do, and one less neither, nothing is looked for in between.
+        """
         for label in [choice.label for choice in self.best if choice.kind != "order"]:
-            # Nothing is known of what lies between; where the failure needs "at least", halving finds the least.
-            low = 0
+            low, tried = 0, [1, -1]
             while True:
                 index = next((i for i, choice in enumerate(self.best) if choice.label == label), None)
                 if index is None or self.best[index].value - low <= 1:
                     break
                 choice = self.best[index]
-                value = (low + choice.value) // 2 if low or choice.value < 4 else 1
-                if not self.try_((*self.best[:index], attrs.evolve(choice, value=value), *self.best[index + 1 :])):
+                value = tried.pop(0) % choice.value if tried else (low + choice.value) // 2
+                if not self.shorter((*self.best[:index], attrs.evolve(choice, value=value), *self.best[index + 1 :])):
                     low = value
 
     def _boundaries(self) -> None:
@@ -277,12 +174,8 @@ class _Shrinker:
                     break  # something shorter has been found, or nothing can be
                 moved = attrs.evolve(fault, label=f"{place}#{earlier}")
                 others = [choice for choice in self.best if choice is not fault]
-                if not self.try_([moved]) and len(others) > 1:
-                    any(self.try_([moved, other]) for other in others)
-
-
-def _size(choices: Sequence[Choice]) -> tuple[int, int]:
-    return (len(choices), sum(c.value + c.spans for c in choices))
+                if not self.shorter([moved]) and len(others) > 1:
+                    any(self.shorter([moved, other]) for other in others)
 
 
 def _taken_over(choices: Sequence[Choice], gone: Choice, stays: Choice) -> tuple[Choice, ...]:
@@ -328,20 +221,6 @@ def _merged(choices: Sequence[Choice], only: tuple[str, str] | None = None) -> t
     return tuple(merged)
 
 
-def run_leniently(
-    scenario: Scenario, choices: tuple[Choice, ...], *, seed: int, total: bool = False
-) -> tuple[Outcome, tuple[Choice, ...]]:
-    """Run with ``choices`` as far as they apply; returns the choices that the run really made."""
-    guide = TapeGuide(choices, strict=False)
-    plan = FaultPlan(fired(choices))
-    outcome, taken = guided(scenario, guide, seed=seed, faults=plan, tasks=tasks_of(choices), total=total)
-    if guide.skipped:
-        # A receiver was held for something that never came.  What happened meanwhile elsewhere is no default,
-        # and no choice of this run says so: only its order does.
-        return canonical(scenario, outcome, plan, tasks_of(taken), seed=seed)
-    return outcome, taken
-
-
 def shrink(
     scenario: Scenario,
     choices: tuple[Choice, ...],
@@ -359,4 +238,5 @@ def shrink(
         budget: runs at most.
         tick: told the number of runs so far.
     """
-    return _Shrinker(scenario, seed, signature, total, budget, tick).run(choices)
+    attempts = _Shrinker(scenario, choices, seed=seed, signature=signature, total=total, budget=budget, tick=tick)
+    return attempts.shrink()

@@ -25,9 +25,9 @@ from hypothesis.errors import HypothesisException
 
 from lumenize_sim.errors import UsageError
 from lumenize_sim.explore.apart import apart
+from lumenize_sim.explore.attempts import run_leniently
 from lumenize_sim.explore.replaying import record
 from lumenize_sim.explore.run import Run, saved
-from lumenize_sim.explore.shrink import run_leniently
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.testing.census import Census, Place, fault_choice, late_choice, order_choice, take_census
 from lumenize_sim.testing.failure import Told, error_of, judged, telling, users_frames, way_back, words

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lumenize_sim.explore.attempts import run_leniently
 from lumenize_sim.explore.flips import Flip, FlipGuide, flips_of, minimised
 from lumenize_sim.explore.loading import load_scenario
 from lumenize_sim.explore.shard import Shard
-from lumenize_sim.explore.shrink import run_leniently
 from lumenize_sim.explore.sighting import Sighting
 from lumenize_sim.explore.unit import Unit
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lumenize_sim.explore.attempts import run_leniently
 from lumenize_sim.explore.loading import load_scenario
 from lumenize_sim.explore.replaying import record
-from lumenize_sim.explore.shrink import run_leniently
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.guide import orders_of
 from lumenize_sim.testing import Simulation, simulations

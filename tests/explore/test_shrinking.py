@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from lumenize_sim.explore.attempts import run_leniently
 from lumenize_sim.explore.loading import load_scenario
 from lumenize_sim.explore.shard import Shard
-from lumenize_sim.explore.shrink import run_leniently, shrink
+from lumenize_sim.explore.shrink import shrink
 from lumenize_sim.explore.unit import Unit
 from lumenize_sim.kernel.choice import Choice
 

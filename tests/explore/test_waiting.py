@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumenize_sim import Faults, Scenario, explore, replay
+from lumenize_sim.explore.attempts import run_leniently
 from lumenize_sim.explore.loading import load_module, load_scenario
 from lumenize_sim.explore.replaying import record
 from lumenize_sim.explore.roaming import canonical, census, guided, roam
-from lumenize_sim.explore.shrink import _merged, run_leniently
+from lumenize_sim.explore.shrink import _merged
 from lumenize_sim.kernel.choice import Choice
 from lumenize_sim.kernel.chooser import Diverged
 from lumenize_sim.kernel.guide import TapeGuide, orders_of
