@@ -11,7 +11,8 @@ import attrs
 from lumenize_sim.errors import SimulatorError, UsageError
 from lumenize_sim.explore.apart import apart
 from lumenize_sim.explore.loading import load_scenario, shown_path
-from lumenize_sim.explore.matching import Match, Matcher, MatchingChooser, MatchingPlan, Recording, anchors_of
+from lumenize_sim.explore.matcher import Matcher
+from lumenize_sim.explore.matching import Match, MatchingChooser, MatchingPlan, Recording, anchors_of
 from lumenize_sim.explore.roaming import canonical, census, draw_plan, fired, guided, roam, tasks_of
 from lumenize_sim.explore.run import Run, adjusted, saved
 from lumenize_sim.explore.strategies import NAMES, strategy_of

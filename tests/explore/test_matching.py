@@ -11,7 +11,7 @@ import pytest
 
 from lumenize_sim import Run, explore, replay
 from lumenize_sim.explore import load_scenario
-from lumenize_sim.explore.matching import Matcher, shape_of
+from lumenize_sim.explore.matcher import Matcher, shape_of
 from lumenize_sim.kernel.tape import Tape
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
