@@ -15,8 +15,8 @@ from lumenize_sim.mesh.client_config import ClientConfig
 from lumenize_sim.mesh.client_connection import QUEUE_TIMEOUT_S, ClientConnection
 from lumenize_sim.mesh.client_line import ClientLine
 from lumenize_sim.mesh.context import CallContext
+from lumenize_sim.mesh.envelope import encode_chain
 from lumenize_sim.mesh.errors import MeshError
-from lumenize_sim.mesh.lmz import encode_chain
 from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.pending import Outcome, Pending
 

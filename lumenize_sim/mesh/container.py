@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Final, Protocol
 
 from lumenize_sim.mesh.chain import execute_operation_chain
+from lumenize_sim.mesh.cluster_lmz import DurableObjectLmz
 from lumenize_sim.mesh.continuation import OperationChain
 from lumenize_sim.mesh.durable import identity_from_headers, local_executor
 from lumenize_sim.mesh.envelope import Envelope, execute_envelope
-from lumenize_sim.mesh.lmz import DurableObjectLmz
 from lumenize_sim.mesh.node import MeshNode
 from lumenize_sim.objects.context import DurableObject
 from lumenize_sim.objects.http import Request, Response

@@ -8,11 +8,11 @@ from typing import Any
 
 from lumenize_sim.errors import AppError
 from lumenize_sim.mesh.chain import execute_operation_chain, is_awaitable
+from lumenize_sim.mesh.cluster_lmz import DurableObjectLmz
 from lumenize_sim.mesh.context import call_context_var
 from lumenize_sim.mesh.continuation import OperationChain
 from lumenize_sim.mesh.decorators import mesh
 from lumenize_sim.mesh.envelope import Envelope, execute_envelope, unsupported_version
-from lumenize_sim.mesh.lmz import DurableObjectLmz
 from lumenize_sim.mesh.node import MeshNode
 from lumenize_sim.mesh.services import Services
 from lumenize_sim.mesh.services.alarms import recover

@@ -7,15 +7,26 @@ from typing import Any, ClassVar, TypeAlias
 import attrs
 
 from lumenize_sim.clone import UNDEFINED, postprocess, preprocess, structured_clone
-from lumenize_sim.mesh.chain import execute_operation_chain, is_awaitable
+from lumenize_sim.errors import AppError
+from lumenize_sim.mesh.chain import Protected, execute_operation_chain, is_awaitable
 from lumenize_sim.mesh.context import CallContext, NodeIdentity, call_context_var
+from lumenize_sim.mesh.continuation import OperationChain
 from lumenize_sim.mesh.errors import MeshError
 from lumenize_sim.mesh.walk import js_string
 from lumenize_sim.objects.http import crossing
 from lumenize_sim.objects.message_size import certainly_small, checked
 from lumenize_sim.objects.parcel import SCALARS, Parcel
 
-__all__ = ["Envelope", "Failure", "Metadata", "Response", "Result", "encode_failure", "execute_envelope"]
+__all__ = [
+    "Envelope",
+    "Failure",
+    "Metadata",
+    "Response",
+    "Result",
+    "encode_chain",
+    "encode_failure",
+    "execute_envelope",
+]
 
 
 @attrs.frozen
@@ -98,6 +109,23 @@ class Failure:
 
 
 Response: TypeAlias = Result | Failure
+
+
+def encode_chain(chain: OperationChain) -> Any:
+    """An operation chain as it is sent.
+
+    Raises:
+        AppError: an argument that the receiver would run.
+        DataCloneError: an argument that cannot be encoded (CALL-11).
+    """
+    if chain and chain[-1].get("type") == "apply":
+        for arg in chain[-1]["args"]:
+            if type(arg) is Protected:
+                raise AppError(
+                    "the result looks like a nested operation ('__isNestedOperation' is true) and was to be passed on "
+                    "as an argument: the receiver would run it. Pass it inside a list"
+                )
+    return preprocess(chain)
 
 
 def encode_failure(error: BaseException) -> Failure:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from lumenize_sim.mesh.chain import execute_operation_chain
+from lumenize_sim.mesh.cluster_lmz import WorkerLmz
 from lumenize_sim.mesh.continuation import OperationChain
 from lumenize_sim.mesh.decorators import mesh
 from lumenize_sim.mesh.durable import local_executor
 from lumenize_sim.mesh.envelope import Envelope, execute_envelope
-from lumenize_sim.mesh.lmz import WorkerLmz
 from lumenize_sim.mesh.node import MeshNode
 from lumenize_sim.mesh.services.broadcast import forward, pass_on
 from lumenize_sim.objects.worker import WorkerEntrypoint

@@ -29,6 +29,7 @@ from lumenize_sim.mesh import (
     mesh,
     replace_nested_operation_markers,
 )
+from lumenize_sim.mesh.cluster_lmz import BINDING_KEY, INSTANCE_KEY
 from lumenize_sim.mesh.context import (
     CallContext,
     call_context_var,
@@ -38,7 +39,6 @@ from lumenize_sim.mesh.context import (
     outgoing_context,
 )
 from lumenize_sim.mesh.envelope import Envelope, Failure, Metadata, Result
-from lumenize_sim.mesh.lmz import BINDING_KEY, INSTANCE_KEY
 from lumenize_sim.mesh.services import registry
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome, Pending, gather
