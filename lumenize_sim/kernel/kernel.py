@@ -15,19 +15,19 @@ Nothing here knows what the events are.
 from __future__ import annotations
 
 import gc
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar
-from typing import Any, Final
+from typing import Any
 
-import attrs
 import trio
 
 from lumenize_sim.errors import SimulatorError
 from lumenize_sim.kernel.agenda import Agenda
 from lumenize_sim.kernel.chooser import TIME_STEP, Chooser, Diverged
+from lumenize_sim.kernel.ending import Ending
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.generators import Generators
+from lumenize_sim.kernel.link import Link
 from lumenize_sim.kernel.runqueue import RunQueue
 from lumenize_sim.kernel.seam import (
     Deadlines,
@@ -40,52 +40,14 @@ from lumenize_sim.kernel.seam import (
     take_over,
     throw,
 )
+from lumenize_sim.kernel.waiters import describe_waiters, waiters_now
 from lumenize_sim.kernel.watchdog import TurnTimeout, watching
 
-__all__ = ["Ending", "Kernel", "Link", "Waiter"]
+__all__ = ["Kernel"]
 
 _checked = False
 _COLLECT_EVERY = 20_000
 _LONGEST_SETTLE_US = 3_600_000_000
-
-
-@attrs.frozen(slots=True)
-class Ending:
-    """How a run ended.
-
-    Attributes:
-        kind: ``done``, ``deadlock``, ``step_limit``, ``cpu_limit``, ``diverged`` or ``crashed``.
-        detail: in words.
-        error: the exception behind it, if any.
-    """
-
-    kind: str
-    detail: str = ""
-    error: BaseException | None = None
-
-
-@attrs.frozen(slots=True)
-class Waiter:
-    """Somebody who waits, for the report of a deadlock."""
-
-    owner: str
-    event: str
-    where: str
-
-
-#: What nobody may append to: the queue of a link on which nothing was sent.
-_NOTHING: Final[deque[Event]] = deque(maxlen=0)
-
-
-class Link:
-    """A queue whose head alone may arrive: one stub, or one direction of one socket."""
-
-    __slots__ = ("held", "open", "queue")
-
-    def __init__(self) -> None:
-        self.queue: deque[Event] = _NOTHING  # an empty deque of its own takes more room than all the rest of a link
-        self.held = False
-        self.open = True
 
 
 class _Abandoned(BaseException):
@@ -170,9 +132,7 @@ class Kernel:
         self.agenda.stamp(event)
         event.link = link
         self.chooser.created(event)
-        if link.queue is _NOTHING:
-            link.queue = deque()
-        link.queue.append(event)
+        link.add(event)
         if len(link.queue) == 1 and not link.held:
             self._enable(event)
 
@@ -372,7 +332,7 @@ class Kernel:
                     return True
         due = agenda.next_due_us()
         if due is None or (not self._quiet and agenda.next_due_us(foreground=True) is None):
-            self.finish(Ending("deadlock", self._describe_waiters()))
+            self.finish(Ending("deadlock", describe_waiters(waiters_now(self._strand_var))))
             return False
         if self.stop_at is not None:
             due = max(agenda.now_us, self.stop_at(due))
@@ -400,20 +360,6 @@ class Kernel:
 
     def _turn_of(self) -> str:
         return self.queue.current.name if self.queue.current is not None else "?"
-
-    def waiters(self) -> list[Waiter]:
-        """Everybody who waits now, by owner, in order of name and event."""
-        found = []
-        for task in living_tasks():
-            strand = task.context.get(self._strand_var)
-            if strand is not None and not strand.owner.dead:
-                found.append(Waiter(strand.owner.name, strand.event, _where(task)))
-        return sorted(found, key=lambda w: (w.owner, w.event, w.where))
-
-    def _describe_waiters(self) -> str:
-        waiters = self.waiters()
-        lines = [f"{w.owner} waits at {w.where} (began with {w.event})" for w in waiters]
-        return "nothing can happen any more; " + ("; ".join(lines) if lines else "and nobody waits")
 
     def _close(self) -> None:
         """Let every task end: those that wait are cancelled, those that were held back never go on."""
@@ -447,13 +393,3 @@ class _NoHandle:
 
 def _has_interrupt(group: BaseExceptionGroup[Any]) -> bool:
     return group.subgroup(KeyboardInterrupt) is not None
-
-
-def _where(task: trio.lowlevel.Task) -> str:
-    """file:line of the innermost frame of ``task`` that is neither Trio's nor ours."""
-    place = "?"
-    for frame, line in task.iter_await_frames():
-        module = frame.f_globals.get("__name__", "")
-        if not module.startswith(("trio.", "lumenize_sim.")):
-            place = f"{frame.f_code.co_filename.rpartition('/')[2]}:{line}"
-    return place

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumenize_sim.clone import structured_clone
 from lumenize_sim.errors import AppError
-from lumenize_sim.kernel.kernel import Link
+from lumenize_sim.kernel.link import Link
 
 if TYPE_CHECKING:
     from lumenize_sim.world.seats import FreeSeat

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lumenize_sim.kernel.event import Event
-from lumenize_sim.kernel.kernel import Link
+from lumenize_sim.kernel.link import Link
 from lumenize_sim.objects.http import Response
 from lumenize_sim.objects.websocket import (
     ABNORMAL_CODE,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lumenize_sim.check.findings import Check, find
 from lumenize_sim.check.monitors import LeadsTo
 from lumenize_sim.errors import AppError
-from lumenize_sim.kernel.kernel import Ending
+from lumenize_sim.kernel.ending import Ending
 from lumenize_sim.objects.strand import strand_var
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import outcome
 
 from lumenize_sim.kernel.event import Event
-from lumenize_sim.kernel.kernel import Link
+from lumenize_sim.kernel.link import Link
 from lumenize_sim.mesh.envelope import Envelope
 from lumenize_sim.objects.calls import Call, CallDispatcher
 from lumenize_sim.objects.namespace import Stub

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import outcome
 
 from lumenize_sim.kernel.event import Event
-from lumenize_sim.kernel.kernel import Link
+from lumenize_sim.kernel.link import Link
 from lumenize_sim.objects.host import TimerHandle
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.strand import Owner

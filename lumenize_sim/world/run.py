@@ -14,8 +14,9 @@ import trio
 
 from lumenize_sim.errors import LumenizeSimError, UsageError
 from lumenize_sim.kernel.chooser import Chooser
+from lumenize_sim.kernel.ending import Ending
 from lumenize_sim.kernel.event import Event
-from lumenize_sim.kernel.kernel import Ending, Kernel
+from lumenize_sim.kernel.kernel import Kernel
 from lumenize_sim.kernel.plan import FaultPlan
 from lumenize_sim.kernel.watchdog import TurnTimeout
 from lumenize_sim.objects.strand import strand_var

@@ -12,9 +12,11 @@ import pytest
 import trio
 
 from lumenize_sim.errors import SimulatorError
+from lumenize_sim.kernel.ending import Ending
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.guided import GuidedChooser
-from lumenize_sim.kernel.kernel import Ending, Kernel, Link
+from lumenize_sim.kernel.kernel import Kernel
+from lumenize_sim.kernel.link import Link
 
 strand_var: ContextVar[Any] = ContextVar("strand", default=None)
 
