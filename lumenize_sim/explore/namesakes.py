@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lumenize_sim.explore.matching import shape_of
+from lumenize_sim.explore.matcher import shape_of
 from lumenize_sim.explore.profile import Noting
 
 __all__ = ["namesakes"]
