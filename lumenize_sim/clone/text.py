@@ -117,7 +117,7 @@ def _is_native(value: Any, depth: int = 0) -> bool:
     if depth > MAX_DEPTH + 4:  # a frame adds a few levels around an encoded value
         raise too_deep()
     if kind is list:
-        for item in value:  # noqa: SIM110 - a generator expression takes twice as long
+        for item in value:  # noqa: SIM110  # a generator expression takes twice as long
             if type(item) is not str and not _is_native(item, depth):
                 return False
         return True

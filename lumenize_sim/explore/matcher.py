@@ -13,7 +13,7 @@ from typing import Any
 
 from lumenize_sim.kernel.chooser import EVERYTHING
 from lumenize_sim.kernel.tape import Tape
-from lumenize_sim.world.network import SimCall
+from lumenize_sim.world.sim_call import SimCall
 
 __all__ = ["Matcher", "contents_of", "shape_of"]
 

@@ -101,7 +101,7 @@ class Pending(Generic[T]):
                 self._waiters.remove(task)
                 return trio.lowlevel.Abort.SUCCEEDED
 
-            yield from trio.lowlevel.wait_task_rescheduled(abort).__await__()  # noqa: ASYNC105 - `yield from` awaits it
+            yield from trio.lowlevel.wait_task_rescheduled(abort).__await__()  # noqa: ASYNC105  # `yield from` awaits it
         result = self._outcome
         assert result is not None
         if isinstance(result, outcome.Error):

@@ -8,7 +8,7 @@ from lumenize_sim.errors import UsageError
 from lumenize_sim.objects.namespace import DurableObjectNamespace, Env, ServiceBinding
 from lumenize_sim.objects.worker import WorkerEntrypoint
 from lumenize_sim.routing.door import ENTRY
-from lumenize_sim.world.network import SimDispatcher
+from lumenize_sim.world.sim_call import SimDispatcher
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World

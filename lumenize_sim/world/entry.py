@@ -14,8 +14,8 @@ from lumenize_sim.objects.namespace import ServiceBinding
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.routing.door import ENTRY, Door, LocalDoor, has_keys
 from lumenize_sim.routing.route import BINDING_HEADER, INSTANCE_HEADER
-from lumenize_sim.world.network import SimDispatcher
 from lumenize_sim.world.raw_socket import upgrade_request
+from lumenize_sim.world.sim_call import SimDispatcher
 
 if TYPE_CHECKING:
     from lumenize_sim.world.world import World

@@ -91,13 +91,13 @@ class _ClockVFS(apsw.VFS):
     def __init__(self) -> None:
         super().__init__("lumenize_sim", base="")
 
-    def xCurrentTimeInt64(self) -> int:  # noqa: N802 - SQLite's name
+    def xCurrentTimeInt64(self) -> int:  # noqa: N802  # SQLite's name
         now_ms = _local.now_ms
         if now_ms is None:
             return int(super().xCurrentTimeInt64())
         return now_ms() + _JULIAN_EPOCH_MS
 
-    def xCurrentTime(self) -> float:  # noqa: N802 - SQLite's name
+    def xCurrentTime(self) -> float:  # noqa: N802  # SQLite's name
         return self.xCurrentTimeInt64() / 86_400_000
 
 
