@@ -27,7 +27,7 @@ from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.machine import ObjectMachine
 from lumenize_sim.objects.pending import Outcome
-from lumenize_sim.objects.websocket import ABNORMAL_REASON, SocketRecord
+from lumenize_sim.objects.socket_record import ABNORMAL_REASON, SocketRecord
 from lumenize_sim.routing.door import Door, LocalDoor, has_keys
 from lumenize_sim.routing.path import path_of
 from lumenize_sim.routing.route import BINDING_HEADER, INSTANCE_HEADER

@@ -15,11 +15,12 @@ from lumenize_sim.objects.outgoing import fetch
 from lumenize_sim.objects.pending import Pending
 from lumenize_sim.objects.refusal import QuotaExceededError, must_be_function
 from lumenize_sim.objects.rpc_errors import reset_error
+from lumenize_sim.objects.socket_record import SocketRecord
 from lumenize_sim.objects.storage import Storage, storage_over
 from lumenize_sim.objects.storage.sql_values import string_of
 from lumenize_sim.objects.strand import Owner
 from lumenize_sim.objects.timers import MAX_TIMERS, delay_ms
-from lumenize_sim.objects.websocket import SocketRecord, WebSocket
+from lumenize_sim.objects.websocket import WebSocket
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.incarnation import Incarnation

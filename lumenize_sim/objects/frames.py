@@ -30,15 +30,10 @@ from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.refusal import Error
 from lumenize_sim.objects.rpc_errors import DurableObjectError
 from lumenize_sim.objects.socket_events import CloseEvent, ErrorEvent, MessageEvent, OpenEvent
+from lumenize_sim.objects.socket_home import SocketRules
+from lumenize_sim.objects.socket_record import ABNORMAL_CODE, Acceptance, SocketRecord, SocketState
 from lumenize_sim.objects.strand import strand_var
-from lumenize_sim.objects.websocket import (
-    ABNORMAL_CODE,
-    Acceptance,
-    SocketRecord,
-    SocketRules,
-    SocketState,
-    WebSocket,
-)
+from lumenize_sim.objects.websocket import WebSocket
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.incarnation import Incarnation

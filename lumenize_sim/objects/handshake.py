@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lumenize_sim.objects.websocket import NO_STATUS_CODE, SocketRecord, SocketState
+from lumenize_sim.objects.socket_record import NO_STATUS_CODE, SocketRecord, SocketState
 
 if TYPE_CHECKING:
     from lumenize_sim.objects.frames import Frames

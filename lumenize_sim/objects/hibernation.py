@@ -14,7 +14,9 @@ import attrs
 
 from lumenize_sim.clone import RangeError
 from lumenize_sim.objects.refusal import Error
-from lumenize_sim.objects.websocket import Acceptance, SocketHome, SocketRecord, WebSocket
+from lumenize_sim.objects.socket_home import SocketHome
+from lumenize_sim.objects.socket_record import Acceptance, SocketRecord
+from lumenize_sim.objects.websocket import WebSocket
 
 __all__ = [
     "MAX_AUTO_RESPONSE_BYTES",

@@ -24,9 +24,10 @@ from lumenize_sim.objects.isolate import PythonIsolate
 from lumenize_sim.objects.pending import Outcome, Pending
 from lumenize_sim.objects.rpc_errors import Inaccessible, across, heard
 from lumenize_sim.objects.sections import Sections
+from lumenize_sim.objects.socket_home import home_var
+from lumenize_sim.objects.socket_record import SocketRecord
 from lumenize_sim.objects.storage import INACCESSIBLE, AccessKind, StoreHooks
 from lumenize_sim.objects.strand import Owner, Strand, strand_var
-from lumenize_sim.objects.websocket import SocketRecord, home_var
 from lumenize_sim.objects.work import Work
 
 if TYPE_CHECKING:

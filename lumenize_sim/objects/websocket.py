@@ -1,4 +1,4 @@
-"""Web sockets as an object's code sees them, and what of them survives hibernation.
+"""Web sockets as an object's code sees them: what lives as long as an incarnation.
 
 A `SocketRecord` is the connection: tags, attachment, which directions are closed.  It
 survives hibernation.  A `WebSocket` is the object that user code holds: there is one per
@@ -12,185 +12,28 @@ for an object that is its machine, which puts it through the output gate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
-from enum import Enum
-from typing import Any, Final, Protocol
-
-import attrs
+from typing import Any, Final
 
 from lumenize_sim.clone import decode_cbor, encode_cbor
 from lumenize_sim.errors import SimulatorError
 from lumenize_sim.objects.message_size import message_bytes
 from lumenize_sim.objects.refusal import Error, InvalidAccessError
-from lumenize_sim.objects.strand import strand_var
+from lumenize_sim.objects.socket_home import SocketHome, SocketRules, current_home, home_var
+from lumenize_sim.objects.socket_record import Acceptance, SocketRecord, SocketState
 
-__all__ = [
-    "ABNORMAL_CODE",
-    "ABNORMAL_REASON",
-    "MAX_ATTACHMENT_BYTES",
-    "MAX_REASON_BYTES",
-    "NO_STATUS_CODE",
-    "TRANSITIONS",
-    "Acceptance",
-    "SocketHome",
-    "SocketRecord",
-    "SocketRules",
-    "SocketState",
-    "WebSocket",
-    "WebSocketPair",
-    "home_var",
-]
+__all__ = ["MAX_ATTACHMENT_BYTES", "MAX_REASON_BYTES", "WebSocket", "WebSocketPair"]
 
 MAX_ATTACHMENT_BYTES: Final = 16_384  #: WS-8
 MAX_REASON_BYTES: Final = 123  #: WS-28
-NO_STATUS_CODE: Final = 1005  #: what a close frame without a code is seen as (WS-14)
-ABNORMAL_CODE: Final = 1006  #: what a connection that ended without a close frame is seen as (WS-14)
-ABNORMAL_REASON: Final = "WebSocket disconnected without sending Close frame."  #: the reason seen with it
 
 _RESERVED_CODES: Final = (1004, 1005, 1006, 1015)
 _NOT_ACCEPTED: Final = (
     "You must call one of accept() or state.acceptWebSocket() on this WebSocket before sending messages."
 )
 
-
-class Acceptance(Enum):
-    """Who reads this end of a socket."""
-
-    NONE = "none"  #: nobody yet
-    STANDARD = "standard"  #: ``accept()``: listeners of this incarnation, which it keeps in memory (WS-33)
-    HIBERNATABLE = "hibernatable"  #: ``ctx.accept_web_socket()``: handlers of the class
-    COUPLED = "coupled"  #: used in a `Response`: the peer beyond the network
-
-
-class SocketState(Enum):
-    """Which directions of a connection are closed, seen from this end."""
-
-    CONNECTING = "connecting"  #: ``ctx.web_socket(url)`` before the answer
-    OPEN = "open"
-    CLOSE_SENT = "close sent"  #: own ``close()``; the peer has not answered
-    CLOSE_RECEIVED = "close received"  #: the peer's close frame; own ``close()`` is still possible
-    LOST = "lost"  #: the peer vanished without a close frame
-    CLOSED = "closed"  #: both directions
-    RELEASED = "released"  #: an error, or the connection was cut
-
-
-_CONNECTING, _OPEN, _CLOSE_SENT, _CLOSE_RECEIVED, _LOST, _CLOSED, _RELEASED = SocketState
-
-#: All changes of state.  A close that comes twice changes nothing.
-TRANSITIONS: Final[dict[tuple[SocketState, str], SocketState]] = {
-    (_CONNECTING, "open"): _OPEN,
-    (_CONNECTING, "close"): _RELEASED,
-    (_CONNECTING, "lose"): _RELEASED,
-    (_CONNECTING, "release"): _RELEASED,
-    (_OPEN, "close"): _CLOSE_SENT,
-    (_OPEN, "peer close"): _CLOSE_RECEIVED,
-    (_OPEN, "lose"): _LOST,
-    (_OPEN, "release"): _RELEASED,
-    (_CLOSE_SENT, "peer close"): _CLOSED,
-    (_CLOSE_SENT, "lose"): _CLOSED,
-    (_CLOSE_SENT, "release"): _RELEASED,
-    (_CLOSE_RECEIVED, "close"): _CLOSED,
-    (_CLOSE_RECEIVED, "lose"): _LOST,
-    (_CLOSE_RECEIVED, "release"): _RELEASED,
-    (_LOST, "close"): _CLOSED,
-    (_LOST, "release"): _RELEASED,
-    (_CLOSED, "release"): _RELEASED,
-}
-#: ``ready_state`` (WS-29): 0 connecting, 1 open, 2 closing (one direction closed), 3 closed.
-_READY: Final = {_CONNECTING: 0, _OPEN: 1, _CLOSE_SENT: 2, _CLOSE_RECEIVED: 2, _LOST: 2, _CLOSED: 3, _RELEASED: 3}
-#: Where frames of this end still reach somebody (WS-27).
-_WRITABLE: Final = (_OPEN, _CLOSE_RECEIVED)
+_CONNECTING, _RELEASED = SocketState.CONNECTING, SocketState.RELEASED
 #: Where ``close()`` has been called, so that ``send()`` is a mistake worth an error (WS-26).
-_CLOSED_HERE: Final = (_CLOSE_SENT, _CLOSED)
-
-
-@attrs.define(eq=False, slots=True)
-class SocketRecord:
-    """One end of a connection: what survives hibernation.
-
-    Attributes:
-        id: number within the object, in order of acceptance; 0 before.
-        tags: distinct, in the order given.
-        attachment: serialised, ``None`` if never set (WS-9).
-        acceptance: who reads this end.
-        state: which directions are closed.
-        auto_response_ms: when the last auto-response was sent (WS-21).
-        close_left: a close frame of this end is on its way; it may be held back for a while after ``close()``.
-        told: the event that ends it was dispatched; there is no other (WS-15).
-        close_heard: it was the peer's close frame.
-    """
-
-    id: int = 0
-    tags: tuple[str, ...] = ()
-    attachment: bytes | None = None
-    acceptance: Acceptance = Acceptance.NONE
-    state: SocketState = SocketState.OPEN
-    auto_response_ms: int | None = None
-    close_left: bool = False
-    told: bool = False
-    close_heard: bool = False
-
-    @property
-    def ready_state(self) -> int:
-        """0 connecting, 1 open, 2 closing, 3 closed (WS-29)."""
-        return _READY[self.state]
-
-    @property
-    def writable(self) -> bool:
-        """Whether a frame sent from this end still reaches somebody."""
-        return self.state in _WRITABLE
-
-    def apply(self, event: str) -> bool:
-        """Something opened or closed: ``"open"``, ``"close"`` (own), ``"peer close"``, ``"lose"`` or ``"release"``.
-
-        The machine applies the events of the network; own closes come from `WebSocket.close`.
-
-        Returns:
-            Whether it changed anything.  A second termination does not (WS-15).
-        """
-        state = TRANSITIONS.get((self.state, event))
-        if state is None:
-            return False
-        self.state = state
-        return True
-
-
-@attrs.frozen
-class SocketRules:
-    """What compatibility flags decide about ``close()`` (WS-28).
-
-    Attributes:
-        strict_codes: allow 1000 and 3000 to 4999 only.
-        short_reasons: refuse reasons of more than 123 bytes.
-    """
-
-    strict_codes: bool = False
-    short_reasons: bool = True
-
-
-class SocketHome(Protocol):
-    """Where the code that uses a socket runs."""
-
-    rules: SocketRules
-
-    @property
-    def access(self) -> Callable[[str, str], None] | None:
-        """Hears of what user code looks at and changes; ``None`` where nobody listens.
-
-        It is told ``"sockets"``, ``"accept"``, ``"attachment"`` or ``"attach"``, and a key.
-        """
-        ...
-
-    def emit(self, record: SocketRecord, kind: str, payload: Any) -> None:
-        """User code does something: ``"message"`` with text or bytes, ``"close"`` with ``(code, reason)`` (``None, ""``
-        for an empty close frame), or ``"accept"`` with the `WebSocket` when it is taken over by the standard API.
-        """
-        ...
-
-
-#: The home of the instance whose code runs.  The machine sets it for each turn, so that a pair made by user
-#: code knows where its frames go before it is accepted.
-home_var: ContextVar[SocketHome | None] = ContextVar("lumenize_sim_socket_home", default=None)
+_CLOSED_HERE: Final = (SocketState.CLOSE_SENT, SocketState.CLOSED)
 
 
 class WebSocket:
@@ -303,10 +146,10 @@ class WebSocket:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"WebSocket.send() takes str or bytes, not {type(data).__name__}")
             data = bytes(data)
-        state = self._record.state
-        if state in _CLOSED_HERE:
+        record = self._record
+        if record.state in _CLOSED_HERE:
             raise TypeError("Can't call WebSocket send() after close().")
-        if state not in _WRITABLE and state is not _CONNECTING:
+        if not record.writable and record.state is not _CONNECTING:
             return
         self._require_accepted()
         self._send("message", data)
@@ -398,7 +241,7 @@ class WebSocket:
     def _send(self, kind: str, payload: Any) -> None:
         home = self._home
         if home is None:
-            home = self._home = _current_home()
+            home = self._home = current_home()
         if home is None:
             raise SimulatorError(f"a WebSocket has nowhere to send its {kind!r} to; set home_var around the turn")
         home.emit(self._record, kind, payload)
@@ -409,15 +252,6 @@ class WebSocket:
 
 
 _PLAIN: Final = SocketRules()
-
-
-def _current_home() -> SocketHome | None:
-    """That of the code that runs: of its instance, or of the seat of a Worker or a driver."""
-    home = home_var.get()
-    strand = strand_var.get()
-    if home is None and strand is not None:
-        home = getattr(strand.owner.seat, "frames", None)
-    return home
 
 
 def _check_close(code: int | None, reason: str | None, rules: SocketRules) -> None:

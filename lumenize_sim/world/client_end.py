@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from lumenize_sim.objects.http import Response
-from lumenize_sim.objects.websocket import ABNORMAL_CODE, NO_STATUS_CODE
+from lumenize_sim.objects.socket_record import ABNORMAL_CODE, NO_STATUS_CODE
 from lumenize_sim.world.connection import CLOSED, CLOSING, CONNECTING, OPEN, UP, Connection
 
 if TYPE_CHECKING:

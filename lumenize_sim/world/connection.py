@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.kernel.link import Link
 from lumenize_sim.objects.http import Response
-from lumenize_sim.objects.websocket import (
-    ABNORMAL_CODE,
-    ABNORMAL_REASON,
-    NO_STATUS_CODE,
-    Acceptance,
-    SocketRecord,
-)
+from lumenize_sim.objects.socket_record import ABNORMAL_CODE, ABNORMAL_REASON, NO_STATUS_CODE, Acceptance, SocketRecord
 
 if TYPE_CHECKING:
     from lumenize_sim.world.wires import Wires

@@ -11,7 +11,7 @@ import outcome
 from lumenize_sim.errors import UsageError
 from lumenize_sim.objects.http import Headers, Request, Response
 from lumenize_sim.objects.pending import Pending
-from lumenize_sim.objects.websocket import ABNORMAL_CODE, NO_STATUS_CODE
+from lumenize_sim.objects.socket_record import ABNORMAL_CODE, NO_STATUS_CODE
 from lumenize_sim.world.client_end import ClientEnd
 from lumenize_sim.world.connection import CLOSED, CLOSING, CONNECTING, UP, Connection
 

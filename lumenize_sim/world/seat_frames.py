@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from lumenize_sim.objects.isolate import is_awaitable
 from lumenize_sim.objects.socket_events import CloseEvent, MessageEvent
-from lumenize_sim.objects.websocket import NO_STATUS_CODE, SocketRecord, SocketRules, SocketState, WebSocket
+from lumenize_sim.objects.socket_home import SocketRules
+from lumenize_sim.objects.socket_record import NO_STATUS_CODE, SocketRecord, SocketState
+from lumenize_sim.objects.websocket import WebSocket
 
 if TYPE_CHECKING:
     from lumenize_sim.world.seats import FreeSeat

@@ -19,7 +19,8 @@ from lumenize_sim.objects.host import SocketEvents
 from lumenize_sim.objects.http import Request, Response
 from lumenize_sim.objects.pending import Outcome
 from lumenize_sim.objects.rpc_errors import across
-from lumenize_sim.objects.websocket import Acceptance, SocketRecord, WebSocket
+from lumenize_sim.objects.socket_record import Acceptance, SocketRecord
+from lumenize_sim.objects.websocket import WebSocket
 from lumenize_sim.world.client_end import ClientEnd, ClientSocket
 from lumenize_sim.world.connection import CLOSED, DOWN, OTHER, UP, Connection, NodeEnd, RelayEnd
 from lumenize_sim.world.raw_socket import RawSocket, upgrade_request

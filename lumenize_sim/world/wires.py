@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumenize_sim.kernel.event import Event
 from lumenize_sim.objects.http import Response
-from lumenize_sim.objects.websocket import NO_STATUS_CODE
+from lumenize_sim.objects.socket_record import NO_STATUS_CODE
 from lumenize_sim.world.connection import DOWN, OTHER, UP, Connection, End, Way
 from lumenize_sim.world.descriptions import render
 from lumenize_sim.world.faults import CLOG_S, CLOGGED_FOR_S, HALF_OPEN_S, PARTITION_S, SLOW_READER_S

@@ -9,8 +9,8 @@ from typing import Any
 
 from lumenize_sim.objects.hibernation import HibernationRegistry
 from lumenize_sim.objects.pending import Pending
+from lumenize_sim.objects.socket_home import SocketRules
 from lumenize_sim.objects.strand import Owner
-from lumenize_sim.objects.websocket import SocketRules
 
 
 def owner(host: FakeHost, name: str = "node") -> Owner:

@@ -12,7 +12,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from lumenize_sim.objects import hibernation
 from lumenize_sim.objects.hibernation import HibernationRegistry, WebSocketRequestResponsePair
 from lumenize_sim.objects.refusal import Error
-from lumenize_sim.objects.websocket import SocketRecord, SocketRules, WebSocket, WebSocketPair
+from lumenize_sim.objects.socket_home import SocketRules
+from lumenize_sim.objects.socket_record import SocketRecord
+from lumenize_sim.objects.websocket import WebSocket, WebSocketPair
 
 TAGS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=4)
 

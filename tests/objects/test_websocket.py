@@ -14,17 +14,9 @@ from lumenize_sim.clone import RangeError
 from lumenize_sim.errors import SimulatorError
 from lumenize_sim.objects.hibernation import MAX_EVENT_TIMEOUT_MS, HibernationRegistry, WebSocketRequestResponsePair
 from lumenize_sim.objects.refusal import Error, InvalidAccessError
-from lumenize_sim.objects.websocket import (
-    MAX_ATTACHMENT_BYTES,
-    TRANSITIONS,
-    Acceptance,
-    SocketRecord,
-    SocketRules,
-    SocketState,
-    WebSocket,
-    WebSocketPair,
-    home_var,
-)
+from lumenize_sim.objects.socket_home import SocketRules, home_var
+from lumenize_sim.objects.socket_record import TRANSITIONS, Acceptance, SocketRecord, SocketState
+from lumenize_sim.objects.websocket import MAX_ATTACHMENT_BYTES, WebSocket, WebSocketPair
 
 Sent = list[tuple[int, str, Any]]
 
