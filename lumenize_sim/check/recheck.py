@@ -34,7 +34,7 @@ def stale_checks(trace: Trace, *, doubtful: bool = False) -> tuple[Finding, ...]
 
     Args:
         doubtful: an attribute that was checked and is read again may be acted on by that: what is put into a
-            container, and was there already, leaves no write.
+            container, and was there already, leaves no write.  At the same line it is what is done time and again.
     """
     of = strands(trace)
     turns: dict[str, int] = {}
@@ -52,7 +52,8 @@ def stale_checks(trace: Trace, *, doubtful: bool = False) -> tuple[Finding, ...]
         if event.kind == "read":
             check = slot.setdefault(strand, _Check(event, turns.get(actor, 0)))
             check.fresh = event.n
-            if doubtful and store == "attr" and check.turn != turns.get(actor, 0):
+            again = check.turn != turns.get(actor, 0) and event.where != check.read.where
+            if doubtful and store == "attr" and again:
                 _act(found, actor, key, strand, check, event)
             continue
         for other, check in slot.items():

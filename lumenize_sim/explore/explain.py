@@ -182,8 +182,6 @@ class _Explanation:
         used = [finding for finding in self.stale if finding.kind == "stale-read"]
         yield from map(self.tree.in_words, _between([*checks, *used], direct))
         yield from self._confirmed(checks, causal)
-        if self.flips is not None:
-            yield from self._confirmed(self._told(stale_checks(self.trace, doubtful=True)), causal)
         if order is not None:
             yield from self._further_down(order)
         if direct is not None:
@@ -191,6 +189,8 @@ class _Explanation:
             if conflict is not None:
                 assert order is not None
                 yield self._with_others(conflict, order)
+        if self.flips is not None:
+            yield from self._confirmed(self._told(stale_checks(self.trace, doubtful=True)), causal)
         yield from self._confirmed(used, causal)
         if order is not None:
             met = self.tree.meeting(order)
@@ -303,11 +303,18 @@ class _Explanation:
         if self.flips is None or self.passing is None:
             return
         for actor, earlier, later in self.flips.turned(self.passing):
-            one, other = self.tree.strand_of(earlier), self.tree.strand_of(later)
+            one, other = self._strand_of(earlier), self._strand_of(later)
             found = None if one == other else self.tree.conflict(actor, one, other)
             if found is not None:
                 yield attrs.evolve(found, message=f"{found.message}; it began with this: {choice.describe()}")
                 return
+
+    def _strand_of(self, label: str) -> str:
+        """The strand that an event begins, or goes on with, be it an arrival or a timer."""
+        if self.flips is None or self.tree.arrival_of(label) is not None:
+            return self.tree.strand_of(label)
+        turn = self.flips.turn_of(label)
+        return label if turn is None else self.tree.strands[turn] or label
 
     def _with_others(self, found: Finding, order: Choice) -> Finding:
         """``found``, told with what else had to overtake the same event at the same receiver."""

@@ -70,6 +70,13 @@ class Flips:
         nth = steps[n] - 1 if n < len(steps) else -1
         return self._log[nth][1] if 0 <= nth < len(self._log) else None
 
+    def turn_of(self, label: str) -> int | None:
+        """The record with which a turn begins or goes on at the event ``label``; a timer that fires has no other."""
+        return next(
+            (e.n for e in self._run.trace.events if e.kind in ("turn", "resume") and self.arrival_of(e.n) == label),
+            None,
+        )
+
     def arrivals_at(self, label: str) -> list[str]:
         """What arrives where ``label`` does, in order, up to it."""
         receiver = self._receivers.get(label)

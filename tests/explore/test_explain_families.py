@@ -257,3 +257,43 @@ def test_an_alarm_that_a_fault_of_somebody_else_made_fail_is_told_with_what_it_d
     found = why(paydays)
     assert (found.kind, found.object, found.key) == ("repeated-effect", "PAYROLL/p", "pay")
     assert "WALLET/ann" in found.message
+
+
+class Order(DurableObject):
+    """Decides by itself when nobody has told it for a while."""
+
+    async def hold(self) -> None:
+        await self.ctx.storage.put("state", "held")
+        self.ctx.set_timeout(self.lapse, 3)
+
+    async def lapse(self) -> None:
+        if await self.ctx.storage.get("state") == "held":
+            await self.ctx.storage.put("state", "lapsed")
+
+    async def confirm(self) -> None:
+        if await self.ctx.storage.get("state") == "held":
+            await self.ctx.storage.put("state", "confirmed")
+
+
+class Clerk(DurableObject):
+    async def sign(self, left: int) -> None:
+        if left:
+            await self.env.CLERK.get_by_name(f"c{left}").sign(left - 1)
+        else:
+            await self.env.ORDER.get_by_name("o").confirm()
+
+
+@scenario(Mesh(bindings={"ORDER": Order, "CLERK": Clerk}))
+async def confirmations(world: World) -> None:
+    order: Any = world.env.ORDER.get_by_name("o")
+    await order.hold()
+    await world.env.CLERK.get_by_name("c").sign(2)
+    assert world.object("ORDER", "o").storage.kv.get("state") == "confirmed"
+
+
+def test_a_timer_that_a_late_chain_let_fire_is_one_of_the_pair() -> None:
+    """It has no arrival of its own: its turn goes on with the strand that has set it."""
+    found = why(confirmations)
+    assert (found.kind, found.object, found.key) == ("conflict", "ORDER/o", "state")
+    assert "hold (driver) came before" in found.message
+    assert "confirm (CLERK/" in found.message
