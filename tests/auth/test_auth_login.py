@@ -339,7 +339,7 @@ class Forgetful(LumenizeAuth):
         super().__init__(ctx, env)
         kept = self.subjects.by_sub
         asked = iter([True])
-        self.subjects.by_sub = lambda sub: kept(sub) if next(asked, False) else None  # type: ignore[method-assign]
+        self.subjects.by_sub = lambda sub: kept(sub) if next(asked, False) else None  # type: ignore[method-assign]  # finds them once
 
 
 def test_a_token_without_its_subject_is_refused() -> None:

@@ -305,7 +305,7 @@ def test_what_is_no_ed25519_key_is_refused() -> None:
     with pytest.raises(AppError, match=r"Ed25519|no PEM"):
         import_private_key(BLUE.public_key)
     with pytest.raises(AppError, match="no text"):
-        import_public_key(7)  # type: ignore[arg-type]
+        import_public_key(7)  # type: ignore[arg-type]  # the mistake under test
     assert public_keys({}) == ()
 
 

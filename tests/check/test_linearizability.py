@@ -183,4 +183,4 @@ def test_what_is_wrong_with_a_model_is_said() -> None:
     with pytest.raises(UsageError, match="cannot be hashed: use tuples"):
         linearizable([op], _Lists())
     with pytest.raises(UsageError, match="is no model"):
-        History(object())  # type: ignore[arg-type]
+        History(object())  # type: ignore[arg-type]  # the mistake under test

@@ -11,7 +11,7 @@ modes = ("always", "eventually", "sometimes")
 
 
 def run(mode: str, answers: list[bool]) -> MonitorResult:
-    state = MonitorState("m", mode)  # type: ignore[arg-type]
+    state = MonitorState("m", mode)  # type: ignore[arg-type]  # one of the three
     for n, answer in enumerate(answers):
         state.observe(answer, n, n * 1000, f"note {n}")
     return state.result()
@@ -50,7 +50,7 @@ def test_monitor_that_was_never_asked_proves_nothing() -> None:
 
 def test_unknown_mode_names_the_choices() -> None:
     with pytest.raises(UsageError, match="'never' is unknown: choose one of always, eventually, sometimes"):
-        MonitorState("m", "never")  # type: ignore[arg-type]
+        MonitorState("m", "never")  # type: ignore[arg-type]  # the mistake under test
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_unknown_mode_names_the_choices() -> None:
 )
 def test_many_runs_become_one_result(mode: str, outcomes: list[Outcome], together: str) -> None:
     results = [
-        MonitorResult("m", mode, outcome, 2, n)  # type: ignore[arg-type]
+        MonitorResult("m", mode, outcome, 2, n)  # type: ignore[arg-type]  # one of the three
         for n, outcome in enumerate(outcomes)
     ]
     (merged,) = merge(results)

@@ -97,7 +97,7 @@ def test_a_module_may_name_its_command_after_itself(monkeypatch: pytest.MonkeyPa
         return 4
 
     module = type(sys)("lumenize_sim.cli.later")
-    module.later = later  # type: ignore[attr-defined]
+    module.later = later  # type: ignore[attr-defined]  # a module made by hand
     module.__spec__ = sys.__spec__
     monkeypatch.setitem(sys.modules, "lumenize_sim.cli.later", module)
     monkeypatch.setitem(COMMANDS, "later", ("lumenize_sim.cli.later", "Later."))

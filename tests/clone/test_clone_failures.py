@@ -96,10 +96,10 @@ def test_an_unregistered_class_keeps_name_message_and_properties() -> None:
         pass
 
     exc = Unknown("why")
-    exc.code = 7  # type: ignore[attr-defined]
+    exc.code = 7  # type: ignore[attr-defined]  # errors take any attribute
     arrived = hop(exc)
     assert isinstance(arrived, RemoteError)
-    assert (arrived.name, arrived.message, arrived.code) == ("Unknown", "why", 7)  # type: ignore[attr-defined]
+    assert (arrived.name, arrived.message, arrived.code) == ("Unknown", "why", 7)  # type: ignore[attr-defined]  # errors take any attribute
     assert error_name(arrived) == "Unknown"
     with pytest.raises(RemoteError, match="why"):
         raise arrived
@@ -167,10 +167,10 @@ def test_a_property_that_cannot_be_sent_is_left_out_whole() -> None:
     """SC-21: also what was shared inside it, which must leave no dangling reference."""
     exc = ValueError("v")
     part, broken = {"n": 1}, [1, object()]
-    exc.worse = [part, part, broken]  # type: ignore[attr-defined]
-    exc.again = [broken]  # type: ignore[attr-defined]
-    exc.good = part  # type: ignore[attr-defined]
-    exc.more = [part]  # type: ignore[attr-defined]
+    exc.worse = [part, part, broken]  # type: ignore[attr-defined]  # errors take any attribute
+    exc.again = [broken]  # type: ignore[attr-defined]  # errors take any attribute
+    exc.good = part  # type: ignore[attr-defined]  # errors take any attribute
+    exc.more = [part]  # type: ignore[attr-defined]  # errors take any attribute
     assert set(preprocess(exc)["meta"]["aliases"]) == {"0"}
     for arrived in (hop(exc), structured_clone(exc)):
         assert not hasattr(arrived, "worse")
@@ -178,7 +178,7 @@ def test_a_property_that_cannot_be_sent_is_left_out_whole() -> None:
         assert arrived.good == {"n": 1}
         assert arrived.more[0] is arrived.good
     exc = ValueError("v")
-    exc.bad = [1, 2, open]  # type: ignore[attr-defined]
+    exc.bad = [1, 2, open]  # type: ignore[attr-defined]  # errors take any attribute
     with pytest.raises(DataCloneError, match=r"\$\.bad\[2\]: .*strict"):
         preprocess(exc, strict=True)
 
@@ -274,7 +274,7 @@ def test_rich_properties_and_sharing_between_errors() -> None:
     shared = ValueError("c")
     a, b = TypeError("a"), TypeError("b")
     a.__cause__ = b.__cause__ = shared
-    a.at = datetime(2025, 1, 1, tzinfo=UTC)  # type: ignore[attr-defined]
+    a.at = datetime(2025, 1, 1, tzinfo=UTC)  # type: ignore[attr-defined]  # errors take any attribute
     first, second = hop([a, b])
     assert first.__cause__ is second.__cause__
     assert first.at == datetime(2025, 1, 1, tzinfo=UTC)

@@ -164,7 +164,7 @@ def grown(seed: int) -> Any:
             holder, fill = JSSet(), lambda: holder.add(make(depth + 1))
         elif kind < 15:
             holder = RemoteError("m", name="E", stack="S")
-            fill = lambda: vars(holder).__setitem__(draw.choice(["code", "$x", "cause"]), make(depth + 1))  # noqa: E731
+            fill = lambda: vars(holder).__setitem__(draw.choice(["code", "$x", "cause"]), make(depth + 1))  # noqa: E731  # as in the branches around it
         else:
             headers = draw.choice([one for one in pool if isinstance(one, Headers)] or [Headers()])
             holder, fill = RequestSync("http://a.b", "POST", headers, {"n": 1}), lambda: None

@@ -109,7 +109,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Path("x"), r"send str\(value\)"),
     (date(2025, 1, 1), "send a datetime"),
     (timedelta(1), "milliseconds"),
-    (datetime(2025, 1, 1), "has no time zone"),  # noqa: DTZ001
+    (datetime(2025, 1, 1), "has no time zone"),  # noqa: DTZ001  # the mistake under test
     (1j, "two numbers"),
     (pattern("a"), "RegExp"),
     (Opaque(), "Opaque cannot be copied; make it an attrs class"),
@@ -251,7 +251,7 @@ def test_deep_values_arrive() -> None:
     assert structured_clone(deep) == parse(stringify(deep)) == decode_cbor(encode_cbor(deep)) == deep
     deep = {"a": UNDEFINED}
     for _ in range(MAX_DEPTH - 1):
-        deep = {"$a": deep}  # type: ignore[dict-item]
+        deep = {"$a": deep}  # type: ignore[dict-item]  # deeper than its first type says
     assert postprocess(preprocess(deep)) == deep
     assert decode_cbor(encode_cbor(deep)) == deep
 
@@ -276,7 +276,7 @@ def test_a_transform_sees_every_value_and_may_replace_it() -> None:
         return {"secret": "*"} if value == "hide" else TRANSFORM_SKIP
 
     error = ValueError("v")
-    error.code = 1  # type: ignore[attr-defined]
+    error.code = 1  # type: ignore[attr-defined]  # errors take any attribute
     value = {"a": ["hide", 2], "m": JSMap([("k", 3)]), "s": JSSet([4]), "e": error}
     out = preprocess(value, transform=transform, stack=False)["json"]
     assert out["a"] == [{"secret": "*"}, 2]

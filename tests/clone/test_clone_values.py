@@ -207,7 +207,7 @@ def test_unknown_tags_and_references() -> None:
     assert parse('{"json":{"a":[1]}}') == {"a": [1]}
     assert parse(b'{"json":1}') == 1
     with pytest.raises(ValueError, match="encoded value must be"):
-        postprocess(UNDEFINED)  # type: ignore[arg-type]
+        postprocess(UNDEFINED)  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(ValueError, match="encoded value must be"):
         parse("[]")
     aliases = {

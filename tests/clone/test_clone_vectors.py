@@ -100,9 +100,9 @@ def ring(*names: str) -> dict[str, Any]:
 
 def diamond() -> dict[str, Any]:
     a, b, c, d = ({"n": name} for name in "abcd")
-    a.update(l=b, r=c)  # type: ignore[call-overload]
-    b["x"] = c["x"] = d  # type: ignore[assignment]
-    d["back"] = a  # type: ignore[assignment]
+    a.update(l=b, r=c)  # type: ignore[call-overload]  # they held text only before
+    b["x"] = c["x"] = d  # type: ignore[assignment]  # as above
+    d["back"] = a  # type: ignore[assignment]  # as above
     return a
 
 

@@ -106,7 +106,7 @@ async def gate_rmw_settimeout(world: World) -> Any:
 
 class OverZeroTimer(Counter):
     async def wait(self) -> None:
-        await trio.sleep(0)  # noqa: ASYNC115 - a timer of 0 ms, which ends the turn
+        await trio.sleep(0)  # noqa: ASYNC115  # a timer of 0 ms, which ends the turn
 
 
 @program("gate-rmw-settimeout0", bindings={"D": OverZeroTimer}, rules=("IG-8", "TM-3"), also=LATE)

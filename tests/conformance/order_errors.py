@@ -204,7 +204,7 @@ class Interleaved(Log):
         self.log.append(f"{n}2")
         await self.ctx.storage.get("k")
         self.log.append(f"{n}3")
-        await trio.sleep(0)  # noqa: ASYNC115 - a timer of 0 ms, which ends the turn
+        await trio.sleep(0)  # noqa: ASYNC115  # a timer of 0 ms, which ends the turn
         self.log.append(f"{n}4")
         await self.env.E.get_by_name("e").note(n)
         self.log.append(f"{n}5")

@@ -229,7 +229,7 @@ async def og_coalesce_awaited_puts_abort(world: World) -> Any:
 class PutSleepPut(Aborting):
     async def go(self) -> None:
         self.ctx.storage.kv.put("a", 1)
-        await trio.sleep(0)  # noqa: ASYNC115 - a timer of 0 ms, which ends the turn
+        await trio.sleep(0)  # noqa: ASYNC115  # a timer of 0 ms, which ends the turn
         self.ctx.storage.kv.put("b", 1)
         self.ctx.abort()
 

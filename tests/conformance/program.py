@@ -107,7 +107,7 @@ class Program:
         named = {field.name for field in attrs.fields(MachineOptions)}
         objects: dict[str, Any] = {name: value for name, value in self.options.items() if name in named}
         world: dict[str, Any] = {name: value for name, value in self.options.items() if name not in named}
-        options = WorldOptions(objects=MachineOptions(runtime=runtime, **objects), **world)  # type: ignore[arg-type]
+        options = WorldOptions(objects=MachineOptions(runtime=runtime, **objects), **world)  # type: ignore[arg-type]  # of the types that their fields have
         app = Mesh(bindings=self.bindings, vars=self.vars)
         return Scenario(self.id, app, drive, self.faults, options, None)
 

@@ -453,7 +453,7 @@ class Timers(DurableObject):
         self.log: list[str] = []
 
     async def run(self, name: str) -> None:
-        await trio.sleep(0)  # noqa: ASYNC115 - a timer of 0 ms, which ends the turn
+        await trio.sleep(0)  # noqa: ASYNC115  # a timer of 0 ms, which ends the turn
         self.log.append(name)
         await self.env.E.get_by_name("e").echo()
         self.log.append(name)

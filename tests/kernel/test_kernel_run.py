@@ -362,7 +362,7 @@ def test_ctrl_c_in_a_generator_that_is_closed_is_ctrl_c() -> None:
         await trio.sleep_forever()
 
     a.start_of_owner = a.start  # type: ignore[attr-defined]  # owners begin tasks in the current context
-    a.start = lambda fn, args=(): kernel.start(copy_context(), fn, args) if args else a.start_of_owner(fn)  # type: ignore[attr-defined,method-assign]
+    a.start = lambda fn, args=(): kernel.start(copy_context(), fn, args) if args else a.start_of_owner(fn)  # type: ignore[attr-defined,method-assign]  # begins tasks as a test likes
     with pytest.raises(KeyboardInterrupt):
         go(kernel, a.event("x", lambda: a.start(iterates)))
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.trio
 async def until(holds: Callable[[], Any], what: str) -> None:
     """Wait for real time to bring it about."""
     with trio.move_on_after(8):
-        while not holds():  # noqa: ASYNC110 - what comes over a network sets no event
+        while not holds():  # noqa: ASYNC110  # what comes over a network sets no event
             await trio.sleep(0.002)
         return
     pytest.fail(f"waited in vain: {what}")

@@ -98,9 +98,9 @@ class Counter(LumenizeDO):
     @mesh
     async def doze(self) -> list[int]:
         before = self.ctx.host.now_ms()
-        time.sleep(0.003)  # noqa: ASYNC251 - a turn that takes its time
+        time.sleep(0.003)  # noqa: ASYNC251  # a turn that takes its time
         assert self.ctx.host.now_ms() == before
-        await trio.sleep(0)  # noqa: ASYNC115 - a timer, which ends the turn
+        await trio.sleep(0)  # noqa: ASYNC115  # a timer, which ends the turn
         assert self.ctx.host.now_ms() >= before + 3
         await trio.sleep(0.02)
         return [before, self.ctx.host.now_ms()]
@@ -124,13 +124,13 @@ class Counter(LumenizeDO):
 
         self.ctx.block_concurrency_while(section)
         try:
-            await trio.sleep(0)  # noqa: ASYNC115 - a timer, which ends the turn
+            await trio.sleep(0)  # noqa: ASYNC115  # a timer, which ends the turn
         finally:
             ENDED.append("held up")
 
     @mesh
     async def press_ctrl_c(self) -> None:
-        await trio.sleep(0)  # noqa: ASYNC115 - a timer, which ends the turn
+        await trio.sleep(0)  # noqa: ASYNC115  # a timer, which ends the turn
         raise KeyboardInterrupt
 
     @mesh
@@ -267,7 +267,7 @@ async def test_tasks_of_a_reset_instance_end_and_its_callers_hear() -> None:
 
 async def until(holds: Callable[[], Any], what: str) -> None:
     with trio.move_on_after(5):
-        while not holds():  # noqa: ASYNC110 - what comes over a network sets no event
+        while not holds():  # noqa: ASYNC110  # what comes over a network sets no event
             await trio.sleep(0.002)
         return
     pytest.fail(f"waited in vain: {what}")

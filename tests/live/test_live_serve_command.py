@@ -47,7 +47,7 @@ def click_once(url: str, token: str) -> int:
         with trio.fail_after(8):
             async with connect_client(tab_class, url=url, access_token=token) as alice:
                 alice.click("c1")
-                while alice.count is None:  # noqa: ASYNC110 - set over the network
+                while alice.count is None:  # noqa: ASYNC110  # set over the network
                     await trio.sleep(0.005)
                 count: int = alice.count
                 return count

@@ -178,7 +178,7 @@ async def refusal(server: LiveServer, path: str, protocols: list[str] | None = N
 
 async def until(holds: Callable[[], Any], what: str) -> None:
     with trio.move_on_after(5):
-        while not holds():  # noqa: ASYNC110 - what comes over a network sets no event
+        while not holds():  # noqa: ASYNC110  # what comes over a network sets no event
             await trio.sleep(0.002)
         return
     pytest.fail(f"waited in vain: {what}")
@@ -353,7 +353,7 @@ async def test_an_alarm_waits_for_its_time() -> None:
     async with serve_app(APP, port=0) as server, tab(server) as alice:
         began = trio.current_time()
         await alice.ask("remind", 50)
-        while await alice.ask("recall") != "alarm":  # noqa: ASYNC110 - as above
+        while await alice.ask("recall") != "alarm":  # noqa: ASYNC110  # as above
             await trio.sleep(0.002)
         assert 0.048 < trio.current_time() - began < 3
 
@@ -527,7 +527,7 @@ async def test_what_a_client_raises_is_logged(caplog: pytest.LogCaptureFixture) 
                 raise ValueError("clumsy handler")
 
         async def stumble(self) -> None:
-            await trio.sleep(0)  # noqa: ASYNC115 - a timer, which ends the turn
+            await trio.sleep(0)  # noqa: ASYNC115  # a timer, which ends the turn
             raise ValueError("clumsy task")
 
     async with serve_app(APP, port=0) as server:

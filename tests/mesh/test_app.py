@@ -48,9 +48,9 @@ def test_a_description_does_not_change() -> None:
     given["OTHER"] = Counter
     assert "OTHER" not in app.bindings
     with pytest.raises(TypeError):
-        app.bindings["OTHER"] = Counter  # type: ignore[index]
+        app.bindings["OTHER"] = Counter  # type: ignore[index]  # the mistake under test
     with pytest.raises(AttributeError):
-        app.compat = "0.26"  # type: ignore[misc]
+        app.compat = "0.26"  # type: ignore[misc]  # the mistake under test
 
 
 @pytest.mark.parametrize(

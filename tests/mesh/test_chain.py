@@ -184,7 +184,7 @@ async def test_nothing_is_undefined_only_where_the_method_says_so(target: Target
 def test_undefined_needs_an_annotation_of_that_very_kind() -> None:
     real = type("Real", (), {"go": mesh_fn(lambda self: None)})
     assert run(ctn().go(), real()) is None
-    real.go.__annotations__["return"] = type(None)  # type: ignore[attr-defined]
+    real.go.__annotations__["return"] = type(None)  # type: ignore[attr-defined]  # of a class made at run time
     assert run(ctn().go(), real()) is UNDEFINED
 
 
@@ -216,7 +216,7 @@ def test_reading_from_nothing_fails_like_the_original(target: Target) -> None:
 )
 def test_calling_what_is_no_function_names_it_as_javascript_would(target: Target, value: Any, text: str) -> None:
     """OC-21."""
-    target.held = value  # type: ignore[attr-defined]
+    target.held = value  # type: ignore[attr-defined]  # set by nobody but this test
     with pytest.raises(MeshError) as caught:
         trusted(ctn().held(), target)
     assert str(caught.value) == f"TypeError: {text} is not a function"
@@ -504,7 +504,7 @@ class Handlers:
     @staticmethod
     def static() -> None: ...
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019, UP033
+    @functools.lru_cache(maxsize=None)  # noqa: B019, UP033  # a wrapper of the standard library, as apps use it
     def odd(self) -> None: ...
 
 

@@ -534,7 +534,7 @@ def test_continuations_as_arguments_become_markers_however_deep() -> None:
 def test_chains_are_executed_with_their_this() -> None:
     """T-OC 7, 8, 9, 13: a method, a chain, a method reached by a path, a property after a call."""
     target = Calculator()
-    run = lambda chain: execute_operation_chain(chain, target, require_mesh_decorator=False)  # noqa: E731 - used once a line
+    run = lambda chain: execute_operation_chain(chain, target, require_mesh_decorator=False)  # noqa: E731  # used once a line
     assert run([get("add"), apply(2, 3)]) == 5
     assert run([get("set_value"), apply(100), get("get_value"), apply()]) == 100
     assert run([get("inner"), get("deep"), get("add"), apply(1, 1)]) == 2

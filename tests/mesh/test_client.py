@@ -116,7 +116,7 @@ class Rig:
 
     @property
     def seen(self) -> list[Any]:
-        return self.client.seen  # type: ignore[no-any-return]
+        return self.client.seen  # type: ignore[no-any-return]  # of a client of any class
 
     def sent(self) -> list[Any]:
         return [json.loads(text) for text in self.port.sent if text != "lmz:ping"]
@@ -590,7 +590,7 @@ def test_an_async_on_before_call_is_begun_and_not_waited_for() -> None:
     began: list[int] = []
 
     class Async(Tab):
-        async def on_before_call(self) -> None:  # type: ignore[override]
+        async def on_before_call(self) -> None:  # type: ignore[override]  # async where the base is not: that is the case
             began.append(1)
 
     rig = Rig(Async).online()

@@ -30,7 +30,7 @@ class Counter(LumenizeDO):
     def get_url(self) -> str:
         return ""
 
-    @mesh  # type: ignore[type-var]
+    @mesh
     def only(self, *, flag: bool) -> bool:
         return flag
 
@@ -106,7 +106,7 @@ def test_only_continuations_have_a_chain() -> None:
     assert get_operation_chain(raw) is None
     assert chain(continuation_from_chain(raw)) is raw
     with pytest.raises(AppError, match="no operation chain"):
-        continuation_from_chain("x")  # type: ignore[arg-type]
+        continuation_from_chain("x")  # type: ignore[arg-type]  # the mistake under test
 
 
 @pytest.mark.parametrize("name", ["_private", "__deepcopy__", "__len__"])
@@ -162,7 +162,7 @@ def test_keyword_arguments_are_refused_where_they_have_no_position() -> None:
     with pytest.raises(AppError, match="only positions travel"):
         new_continuation(Counter).only(flag=True)
     with pytest.raises(TypeError, match="unexpected keyword"):
-        new_continuation(Counter).add_up(1, fourth=1)  # type: ignore[call-arg]
+        new_continuation(Counter).add_up(1, fourth=1)  # type: ignore[call-arg]  # one that the checker finds too
 
 
 def test_data_that_looks_like_a_nested_operation_is_refused_as_an_argument() -> None:

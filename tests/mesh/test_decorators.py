@@ -103,7 +103,7 @@ class Everything(LumenizeDO):
     def wrapped(self) -> int:
         return 1
 
-    @mesh  # type: ignore[type-var]
+    @mesh  # type: ignore[arg-type]  # the mistake under test
     @staticmethod
     def static() -> int:
         return 1
@@ -175,14 +175,14 @@ def test_overriding_without_decorating_loses_the_mark() -> None:
 
 def test_a_property_cannot_be_marked() -> None:
     with pytest.raises(AppError, match="marks methods"):
-        mesh(property(lambda self: 1))  # type: ignore[call-overload]
+        mesh(property(lambda self: 1))  # type: ignore[call-overload]  # the mistake under test
     with pytest.raises(AppError, match="marks methods"):
-        mesh()(property(lambda self: 1))  # type: ignore[type-var]
+        mesh()(property(lambda self: 1))  # type: ignore[arg-type]  # the mistake under test
 
 
 def test_what_is_no_function_is_refused() -> None:
     with pytest.raises(AppError, match="expected the method to mark or a guard"):
-        mesh("admin")  # type: ignore[call-overload]
+        mesh("admin")  # type: ignore[call-overload]  # the mistake under test
 
 
 def test_a_method_taken_for_a_guard_is_noticed_when_the_class_is_created() -> None:

@@ -436,7 +436,7 @@ async def test_a_callee_learns_its_names_from_the_envelope() -> None:
         a = c.object("ECHO", "a")
         await a.lmz.call_raw("ECHO", "b", a.ctn(Echo).echo(1))
         assert (c.object("ECHO", "b").lmz.binding_name, c.object("ECHO", "b").lmz.instance_name) == ("ECHO", "b")
-        assert c.envelopes[0].metadata.caller == NodeIdentity("LumenizeDO")  # type: ignore[union-attr]
+        assert c.envelopes[0].metadata.caller == NodeIdentity("LumenizeDO")  # type: ignore[union-attr]  # there is one
         assert await a.lmz.call_raw("HOP", None, a.ctn(Hop).who()) == ["HOP", None]
         await a.lmz.call_raw("ECHO", HEX, a.ctn(Echo).echo(1))
         assert c.object("ECHO", f"id:{HEX}").lmz.instance_name == HEX
@@ -461,7 +461,7 @@ async def test_arguments_and_state_are_snapshots_of_the_moment_of_the_call() -> 
         argument.append(2)
         state["deep"].append(2)
         assert await pending == [1]
-        assert c.envelopes[0].call_context.state == {"deep": [1]}  # type: ignore[union-attr]
+        assert c.envelopes[0].call_context.state == {"deep": [1]}  # type: ignore[union-attr]  # there is one
 
 
 @pytest.mark.trio
@@ -665,9 +665,9 @@ async def test_the_users_claims_are_copied_from_hop_to_hop() -> None:
         pending = a.lmz.call_raw("ECHO", "b", a.ctn(Echo).context())
         call_context_var.reset(token)
         assert (await pending)["originAuth"] == auth.to_wire()
-        sent = c.envelopes[0].call_context.origin_auth  # type: ignore[union-attr]
+        sent = c.envelopes[0].call_context.origin_auth  # type: ignore[union-attr]  # there is one
         assert sent == auth
-        assert sent.claims["roles"] is not auth.claims["roles"]  # type: ignore[index]
+        assert sent.claims["roles"] is not auth.claims["roles"]  # type: ignore[index]  # there are some
 
 
 @pytest.mark.trio

@@ -68,7 +68,7 @@ def test_explicit_wire_names_come_from_mesh_or_from_wire_and_are_inherited() -> 
         def fetch_html(self) -> str:
             return ""
 
-        @wire("theSize")  # type: ignore[prop-decorator]
+        @wire("theSize")  # type: ignore[prop-decorator]  # mypy knows no decorated properties
         @property
         def size(self) -> int:
             return 0
@@ -106,4 +106,4 @@ def test_an_override_may_change_the_wire_name() -> None:
 @pytest.mark.parametrize("bad", ["", None, 7])
 def test_a_wire_name_is_a_non_empty_string(bad: object) -> None:
     with pytest.raises(AppError, match="is not a non-empty string"):
-        wire(bad)  # type: ignore[arg-type]
+        wire(bad)  # type: ignore[arg-type]  # the mistake under test

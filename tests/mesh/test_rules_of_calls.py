@@ -136,7 +136,7 @@ def test_call_raw_takes_a_continuation_or_a_chain_and_call_returns_nothing() -> 
         assert by_ctn["chain"][0][:2] == ["LumenizeClient", GATEWAY]
         assert await tab.lmz.call_raw("NODE", "a", tab.ctn(Node).tell("b")) is None
         with pytest.raises(Exception, match=r"Invalid remoteContinuation: must be created with this\.ctn\(\)"):
-            tab.lmz.call("NODE", "a", get_operation_chain(tab.ctn(Node).who()))  # type: ignore[arg-type]
+            tab.lmz.call("NODE", "a", get_operation_chain(tab.ctn(Node).who()))  # type: ignore[arg-type]  # the mistake under test
 
     holds(driver)
 
@@ -453,7 +453,7 @@ def test_errors_of_the_library_are_registered_by_its_import() -> None:
         assert gone.value.client_instance_name == "nobody.t"
         with pytest.raises(Exception, match="mine") as own:
             await tab.lmz.call_raw("RAISER", "r", tab.ctn(Raiser).own())
-        assert own.value.name == "Own"  # type: ignore[attr-defined]
+        assert own.value.name == "Own"  # type: ignore[attr-defined]  # its class was made of the answer
         with pytest.raises(LookupError, match="no such"):
             await tab.lmz.call_raw("NODE", "a", tab.ctn(Node).fail("no such"))
 

@@ -113,7 +113,7 @@ class Diary(LumenizeDO):
         elif what == "continuation":
             self.svc.alarms.schedule(1, "note")
         elif what == "naive":
-            self.svc.alarms.schedule(datetime(2026, 1, 1), self.ctn().note())  # noqa: DTZ001 - the mistake under test
+            self.svc.alarms.schedule(datetime(2026, 1, 1), self.ctn().note())  # noqa: DTZ001  # the mistake under test
         else:
             self.svc.alarms.schedule(what, self.ctn().note())
 

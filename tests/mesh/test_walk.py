@@ -75,7 +75,7 @@ class Node(LumenizeDO):
     limit = 7
 
     def __init__(self) -> None:
-        self.ctx = self.env = self.lmz = self.svc = SECRET  # type: ignore[assignment]
+        self.ctx = self.env = self.lmz = self.svc = SECRET  # type: ignore[assignment]  # a stand-in for all four
         self.secret = SECRET
         self.callback = lambda: SECRET
         self.helper = Account()
@@ -350,7 +350,7 @@ def test_the_refusal_of_an_unmarked_entry_has_the_fixed_text() -> None:
 
 def test_an_instance_attribute_does_not_shadow_a_marked_method() -> None:
     node = Node()
-    node.number = lambda: SECRET  # type: ignore[assignment,return-value]
+    node.number = lambda: SECRET  # type: ignore[assignment,return-value]  # hides the method
     assert execute_operation_chain(path("number", ()), node) == 1
 
 
@@ -386,7 +386,7 @@ STEPS = st.one_of(NAMES, st.integers(-2, 3), st.lists(st.integers(), max_size=2)
 @given(st.lists(STEPS, max_size=6))
 def test_no_chain_of_known_names_gives_the_secret_or_a_piece_of_the_interpreter(steps: list[Any]) -> None:
     node = Node()
-    node.plain = None  # type: ignore[method-assign,assignment]
+    node.plain = None  # type: ignore[method-assign,assignment]  # hides the method
     told = ""
     result = None
     try:
@@ -441,14 +441,14 @@ def test_a_trusted_chain_calls_the_apps_functions_wherever_they_are() -> None:
     assert trusted("helper", "deposit", (1,)) == 6
     assert trusted("__broadcastTier", ()) == "tier"
     node = Node()
-    node.callback = print  # type: ignore[assignment]
+    node.callback = print  # type: ignore[assignment]  # not of the type it had
     with pytest.raises(MeshError, match="not mesh-callable"):
         trusted("callback", (), node=node)
 
 
 def test_a_trusted_chain_does_not_enter_objects_of_the_platform() -> None:
     node = Node()
-    node.held = MeshError("x")  # type: ignore[attr-defined]
+    node.held = MeshError("x")  # type: ignore[attr-defined]  # set by nobody but this test
     with pytest.raises(MeshError, match="'stack' is not mesh-callable: on a value of type MeshError"):
         trusted("held", "stack", node=node)
 

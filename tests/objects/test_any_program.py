@@ -256,11 +256,11 @@ def program(seed: int) -> Scenario:
                     assert repr(view)
                 else:
                     verbs: dict[str, Callable[[], Any]] = {
-                        "slow": lambda view=view, wait_s=wait_s: view.slow_next_flush(wait_s),  # type: ignore[misc]
+                        "slow": lambda view=view, wait_s=wait_s: view.slow_next_flush(wait_s),  # type: ignore[misc]  # both names are bound
                         "fail": view.fail_next_flush,
                         "memory": view.exceed_memory,
                         "cpu": view.exceed_cpu,
-                        "late": lambda view=view, wait_s=wait_s: view.delay_next_alarm(wait_s),  # type: ignore[misc]
+                        "late": lambda view=view, wait_s=wait_s: view.delay_next_alarm(wait_s),  # type: ignore[misc]  # both names are bound
                         "scheduling": view.fail_next_scheduling,
                     }
                     verbs.get(act, getattr(view, act, None))()  # type: ignore[misc]  # else it is a verb itself

@@ -772,7 +772,7 @@ def test_the_time_of_reads_can_be_drawn_and_is_the_same_each_time(passes: Callab
     assert took[:4] == took[4:]
     for bad in ((0.2, 0.1), (-1, 0), 0.5):
         with pytest.raises(UsageError, match="no pair of seconds"):
-            MachineOptions(kv_read_s=bad)  # type: ignore[arg-type]
+            MachineOptions(kv_read_s=bad)  # type: ignore[arg-type]  # the mistake under test
 
 
 def test_looking_from_outside_warms_no_cache(passes: Callable[..., Any]) -> None:

@@ -631,7 +631,7 @@ def test_an_inner_failure_cannot_be_rescued_by_the_outer_section(passes: Any) ->
         Failing.resumed = []
         with pytest.raises(KeyError, match="inner") as caught:
             await world.env.F.get_by_name("f").fail_inside()
-        assert caught.value.durable_object_reset  # type: ignore[attr-defined]
+        assert caught.value.durable_object_reset  # type: ignore[attr-defined]  # as the platform sets it
 
     passes(drive, F=Failing, REMOTE=Remote)
     assert Failing.resumed == []
@@ -657,8 +657,8 @@ def test_a_section_has_thirty_seconds(passes: Any, method: str) -> None:
         with pytest.raises(Exception, match="waited for too long") as caught:
             await getattr(world.env.F.get_by_name("f"), method)()
         assert 30 <= world.now() - begun < 30.1
-        assert caught.value.overloaded  # type: ignore[attr-defined]
-        assert caught.value.durable_object_reset  # type: ignore[attr-defined]
+        assert caught.value.overloaded  # type: ignore[attr-defined]  # as the platform sets it
+        assert caught.value.durable_object_reset  # type: ignore[attr-defined]  # as the platform sets it
         assert await world.env.F.get_by_name("f").seen() == 0
 
     passes(drive, F=Failing, REMOTE=Remote)

@@ -222,7 +222,7 @@ def test_functions_among_the_arguments_call_back(passes: Any) -> None:
 
     async def drive(world: World) -> None:
         desk = world.env.DESK.get_by_name("d")
-        assert await desk.call_back(lambda value: [*heard, heard.append(value)], 1) == [None]  # type: ignore[func-returns-value]
+        assert await desk.call_back(lambda value: [*heard, heard.append(value)], 1) == [None]  # type: ignore[func-returns-value]  # its None is the answer
         assert heard == [1]
         assert await world.env.CALLER.get_by_name("c").go() == [7]
         assert await desk.use(Tally(1), 2) == 3

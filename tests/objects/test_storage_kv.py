@@ -289,7 +289,7 @@ def test_keys_have_to_be_text() -> None:
     storage = opened()
     for act in (storage.kv.get, storage.kv.delete, lambda key: storage.kv.put(key, 1)):
         with pytest.raises(TypeError, match="has to be a str, not int: 5"):
-            act(5)  # type: ignore[arg-type]
+            act(5)  # type: ignore[arg-type]  # the mistake under test
 
 
 def test_a_lone_surrogate_in_a_key_becomes_the_replacement_character() -> None:
@@ -378,7 +378,7 @@ def test_storage_takes_instances_apart_and_refuses_what_belongs_to_the_platform(
     assert (type(back), str(back), back.cause, hasattr(back, "extra"), back is again) == (
         ValueError, "m", "c", False, True,
     )  # fmt: skip
-    for value, name in ((URL("https://example.com/"), "URL"), (Stub(None, "D", None), "DurableObject")):  # type: ignore[arg-type]
+    for value, name in ((URL("https://example.com/"), "URL"), (Stub(None, "D", None), "DurableObject")):  # type: ignore[arg-type]  # it is refused before anything is asked of it
         text = f'Could not serialize object of type "{name}". This type does not support serialization.'
         for put in (lambda v: storage.kv.put("k", [v]), lambda v: got(storage.put("k", {"v": v}))):
             with pytest.raises(DataCloneError) as caught:

@@ -130,7 +130,7 @@ def test_text_without_a_statement_is_refused(storage: Storage, query: str) -> No
         ({1}, "text", "[object Set]"),
         ([1, [2.5, None], "x", True, 2.0], "text", "1,2.5,,x,true,2"),
         (
-            datetime(2026, 1, 2, 3, 4, 5),  # noqa: DTZ001 - taken as UTC
+            datetime(2026, 1, 2, 3, 4, 5),  # noqa: DTZ001  # taken as UTC
             "text",
             "Fri Jan 02 2026 03:04:05 GMT+0000 (Coordinated Universal Time)",
         ),

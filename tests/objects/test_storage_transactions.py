@@ -398,7 +398,7 @@ def test_sync_and_transaction_are_the_machines() -> None:
     )
     storage = Storage(Store(Durable(), hooks=hooks), now_ms=lambda: 1000)
     got(storage.sync())
-    got(storage.transaction(fail))  # type: ignore[arg-type]
+    got(storage.transaction(fail))  # type: ignore[arg-type]  # the hook never calls it
     assert marks == ["sync", fail]
     assert got(reopened(Durable()).sync()) is None
 
@@ -516,7 +516,7 @@ def test_the_alarm_time_is_one_and_never_in_the_past(storage: Storage) -> None:
     got(storage.set_alarm(5000))
     got(storage.set_alarm(datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC)))
     assert got(storage.get_alarm()) == 7000
-    got(storage.set_alarm(datetime(1970, 1, 1, 0, 0, 6)))  # noqa: DTZ001 - taken as UTC
+    got(storage.set_alarm(datetime(1970, 1, 1, 0, 0, 6)))  # noqa: DTZ001  # taken as UTC
     assert got(storage.get_alarm()) == 6000
     got(storage.set_alarm(1))
     assert got(storage.get_alarm()) == 1000

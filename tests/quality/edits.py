@@ -161,7 +161,7 @@ def _helper(tree: ast.Module, module: ModuleType) -> None:
                 ast.parse(f"async def _():\n    return await self._{method.name}_edited({', '.join(names)})")
                 .body[0]
                 .body
-            )  # type: ignore[attr-defined] # it is a function
+            )  # type: ignore[attr-defined]  # it is a function
             cls.body.append(helper)
 
 

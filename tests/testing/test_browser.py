@@ -143,7 +143,7 @@ def test_redirects_are_followed_and_their_cookies_kept() -> None:
         with pytest.raises(TypeError, match="redirected to /loop"):
             await browser.fetch(f"{API}/loop", redirect="error")
         with pytest.raises(UsageError, match="redirect 'maybe'"):
-            browser.fetch(API, redirect="maybe")  # type: ignore[arg-type]
+            browser.fetch(API, redirect="maybe")  # type: ignore[arg-type]  # the mistake under test
 
     passes(drive)
 
@@ -448,7 +448,7 @@ def test_a_client_in_a_tab_keeps_its_id_over_a_reload_and_a_duplicate_gets_one_o
         await world.settle()
         assert again.connection_state == "connected"
         with pytest.raises(UsageError, match="takes a subclass"):
-            await page.connect(Note)  # type: ignore[type-var]
+            await page.connect(Note)  # type: ignore[type-var]  # the mistake under test
 
     passes(drive)
 

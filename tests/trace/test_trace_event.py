@@ -46,4 +46,4 @@ def test_entry_of_data_needs_a_dict() -> None:
 def test_each_kind_has_a_meaning() -> None:
     assert all(meaning for meaning in KINDS.values())
     with pytest.raises(TypeError):
-        KINDS["new"] = "x"  # type: ignore[index]
+        KINDS["new"] = "x"  # type: ignore[index]  # the mistake under test

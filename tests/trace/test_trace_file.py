@@ -160,7 +160,7 @@ def test_data_that_is_not_plain_is_our_fault() -> None:
 
 
 def test_half_surrogate_pairs_do_not_collide_with_what_they_look_like() -> None:
-    lone = TraceEvent(0, 0, "log", "A", "\ud800", data=["\ud800"])  # type: ignore[arg-type]
+    lone = TraceEvent(0, 0, "log", "A", "\ud800", data=["\ud800"])  # type: ignore[arg-type]  # data of any kind must have a digest
     assert digest_of([lone]) != digest_of([lone._replace(label="\\ud800")])
     (item,) = codec.decode_sequence(codec.encode({"\ud800": "x\udfff"}), "x")
     assert item.value == {"\ud800": "x\udfff"}

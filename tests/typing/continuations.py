@@ -122,21 +122,21 @@ class Tab(LumenizeClient):
 
     def what_is_no_continuation(self) -> None:
         """Values, functions, methods that were not called, and calls that were made instead of recorded."""
-        self.lmz.call("C", "c", 42)  # type: ignore[arg-type]
-        self.lmz.call("C", "c", "increment")  # type: ignore[arg-type]
-        self.lmz.call("C", "c", None)  # type: ignore[arg-type]
-        self.lmz.call("C", "c", {"type": "get", "key": "increment"})  # type: ignore[arg-type]
-        self.lmz.call("C", "c", lambda: 1)  # type: ignore[arg-type]
-        self.lmz.call("C", "c", self.ctn(Counter))  # type: ignore[arg-type]
-        self.lmz.call("C", "c", self.ctn(Counter).add)  # type: ignore[arg-type]
-        self.lmz.call("C", "c", Twice.add)  # type: ignore[arg-type]
-        self.lmz.call("C", "c", self.count())  # type: ignore[arg-type]
-        self.lmz.call("C", "c", self.ctn(Counter).add(1), 42)  # type: ignore[arg-type]
-        self.lmz.call("C", "c", self.ctn(Counter).add(1), "on_count")  # type: ignore[arg-type]
-        self.lmz.call("C", "c", self.ctn(Counter).add(1), self.on_count)  # type: ignore[arg-type]
-        self.lmz.call("C", "c", self.ctn(Counter).add(1), lambda n: None)  # type: ignore[arg-type]
-        self.lmz.call_raw("C", "c", 42)  # type: ignore[call-overload]
-        self.lmz.call_raw("C", "c", self.count())  # type: ignore[call-overload]
+        self.lmz.call("C", "c", 42)  # type: ignore[arg-type]  # a value
+        self.lmz.call("C", "c", "increment")  # type: ignore[arg-type]  # a text
+        self.lmz.call("C", "c", None)  # type: ignore[arg-type]  # nothing
+        self.lmz.call("C", "c", {"type": "get", "key": "increment"})  # type: ignore[arg-type]  # an operation, no chain of them
+        self.lmz.call("C", "c", lambda: 1)  # type: ignore[arg-type]  # a function
+        self.lmz.call("C", "c", self.ctn(Counter))  # type: ignore[arg-type]  # no method of it
+        self.lmz.call("C", "c", self.ctn(Counter).add)  # type: ignore[arg-type]  # not called
+        self.lmz.call("C", "c", Twice.add)  # type: ignore[arg-type]  # of the class itself, not called
+        self.lmz.call("C", "c", self.count())  # type: ignore[arg-type]  # called, not recorded
+        self.lmz.call("C", "c", self.ctn(Counter).add(1), 42)  # type: ignore[arg-type]  # a value
+        self.lmz.call("C", "c", self.ctn(Counter).add(1), "on_count")  # type: ignore[arg-type]  # a text
+        self.lmz.call("C", "c", self.ctn(Counter).add(1), self.on_count)  # type: ignore[arg-type]  # not recorded
+        self.lmz.call("C", "c", self.ctn(Counter).add(1), lambda n: None)  # type: ignore[arg-type]  # a function
+        self.lmz.call_raw("C", "c", 42)  # type: ignore[call-overload]  # a value
+        self.lmz.call_raw("C", "c", self.count())  # type: ignore[call-overload]  # called, not recorded
 
     def count(self) -> int:
         """A method of this very node."""
@@ -144,16 +144,16 @@ class Tab(LumenizeClient):
 
     def what_is_wrong(self) -> None:
         """Names of methods, and types and number of their arguments, of the callee and of the handler."""
-        self.lmz.call("C", "c", self.ctn(Counter).subtract(1))  # type: ignore[attr-defined]
-        self.lmz.call("C", "c", self.ctn(Counter).add("x"))  # type: ignore[arg-type]
-        self.lmz.call("C", "c", self.ctn(Counter).add())  # type: ignore[call-arg]
-        self.lmz.call("C", "c", self.ctn(Counter).add(1, 2))  # type: ignore[call-arg]
-        self.lmz.call("C", "c", self.ctn(Counter).reset(by=1))  # type: ignore[call-arg]
-        self.lmz.call("C", "c", self.ctn(Counter).add(1), self.ctn().on_count("x"))  # type: ignore[arg-type]
-        self.lmz.call("C", "c", self.ctn(Counter).add(1), self.ctn().on_cuont(RESULT))  # type: ignore[union-attr]
-        self.lmz.call("C", 7, self.ctn(Counter).add(1))  # type: ignore[arg-type]
-        self.lmz.call(Counter, "c", self.ctn(Counter).add(1))  # type: ignore[arg-type]
-        self.lmz.call("C", "c", self.ctn(Counter).private(1))  # type: ignore[call-arg, arg-type]
+        self.lmz.call("C", "c", self.ctn(Counter).subtract(1))  # type: ignore[attr-defined]  # no such method
+        self.lmz.call("C", "c", self.ctn(Counter).add("x"))  # type: ignore[arg-type]  # takes a number
+        self.lmz.call("C", "c", self.ctn(Counter).add())  # type: ignore[call-arg]  # one too few
+        self.lmz.call("C", "c", self.ctn(Counter).add(1, 2))  # type: ignore[call-arg]  # one too many
+        self.lmz.call("C", "c", self.ctn(Counter).reset(by=1))  # type: ignore[call-arg]  # no such parameter
+        self.lmz.call("C", "c", self.ctn(Counter).add(1), self.ctn().on_count("x"))  # type: ignore[arg-type]  # takes a number
+        self.lmz.call("C", "c", self.ctn(Counter).add(1), self.ctn().on_cuont(RESULT))  # type: ignore[union-attr]  # no such handler
+        self.lmz.call("C", 7, self.ctn(Counter).add(1))  # type: ignore[arg-type]  # names are text
+        self.lmz.call(Counter, "c", self.ctn(Counter).add(1))  # type: ignore[arg-type]  # bindings are named by text
+        self.lmz.call("C", "c", self.ctn(Counter).private(1))  # type: ignore[call-arg, arg-type]  # not marked with @mesh
 
 
 class Planner(LumenizeDO):
@@ -171,8 +171,8 @@ class Planner(LumenizeDO):
 
     def what_is_wrong(self) -> None:
         """No continuations."""
-        self.svc.alarms.schedule(5, "ring")  # type: ignore[arg-type]
-        self.svc.alarms.schedule(5, self.ring)  # type: ignore[arg-type]
-        self.svc.broadcast([], "ping")  # type: ignore[arg-type]
-        self.svc.broadcast([], self.ctn(Counter).ping(), on_result=7)  # type: ignore[arg-type]
-        self.svc.fetch.proxy("https://api.example/", "take")  # type: ignore[arg-type]
+        self.svc.alarms.schedule(5, "ring")  # type: ignore[arg-type]  # a text
+        self.svc.alarms.schedule(5, self.ring)  # type: ignore[arg-type]  # not recorded
+        self.svc.broadcast([], "ping")  # type: ignore[arg-type]  # a text
+        self.svc.broadcast([], self.ctn(Counter).ping(), on_result=7)  # type: ignore[arg-type]  # a value
+        self.svc.fetch.proxy("https://api.example/", "take")  # type: ignore[arg-type]  # a text

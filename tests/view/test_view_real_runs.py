@@ -161,7 +161,7 @@ def test_attributes_are_shown_where_they_race() -> None:
     found = failure("collab_editor_tutorial")
     tale = tell(found.trace, *pair(found))
     hot = {step.hot: step for step in tale.steps if step.hot}
-    assert [hot[1].lines, hot[2].lines] == [("✎ self.shown",), ("✎ self.shown",)]  # type: ignore[union-attr]
+    assert [hot[1].lines, hot[2].lines] == [("✎ self.shown",), ("✎ self.shown",)]  # type: ignore[union-attr]  # both are steps with lines
     assert not any("read self." in line for line in lines(tale))
 
 

@@ -275,7 +275,7 @@ def test_what_makes_no_sense_is_refused() -> None:
             ws.send("x")
         await ws.opened()
         with pytest.raises(UsageError, match="not int"):
-            ws.send(1)  # type: ignore[arg-type]
+            ws.send(1)  # type: ignore[arg-type]  # the mistake under test
         with pytest.raises(UsageError, match="does not reconnect"):
             world.network.reconnect(ws)
         ws.terminate()

@@ -83,7 +83,7 @@ class Echo(LumenizeDO):
             raise RangeError("out of range")
         error = RemoteError(f"failed: {kind}")
         error.code = "E_CODE"  # type: ignore[attr-defined]  # own properties travel
-        error.details = {"at": datetime(1970, 1, 1, tzinfo=UTC), "tags": {"a"}}  # type: ignore[attr-defined]
+        error.details = {"at": datetime(1970, 1, 1, tzinfo=UTC), "tags": {"a"}}  # type: ignore[attr-defined]  # own properties travel
         raise error from TypeError("inner")
 
     def not_exposed(self) -> None:

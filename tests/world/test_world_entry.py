@@ -188,7 +188,7 @@ def test_an_app_can_have_an_entry_of_its_own() -> None:
 
 def test_main_is_a_class_that_answers_requests() -> None:
     with pytest.raises(UsageError, match=r"is no class with a fetch\(request\)"):
-        Mesh(main=object())  # type: ignore[arg-type]
+        Mesh(main=object())  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(UsageError, match=r"is no class with a fetch\(request\)"):
         Mesh(main=int)
 

@@ -209,7 +209,7 @@ class Node(LumenizeDO):
                 self.mark(f"{name} closed")
 
         self.kept = count()
-        return await anext(self.kept)  # type: ignore[no-any-return]
+        return await anext(self.kept)  # type: ignore[no-any-return]  # whatever was kept
 
     @mesh
     async def raising_generator(self) -> None:
@@ -226,7 +226,7 @@ class Node(LumenizeDO):
 
         async for _ in count():
             break
-        await trio.sleep(0)  # noqa: ASYNC115 - ends the turn
+        await trio.sleep(0)  # noqa: ASYNC115  # ends the turn
         self.mark("still here")
 
     @mesh
@@ -284,7 +284,7 @@ class Node(LumenizeDO):
             trio.lowlevel.reschedule(task, __import__("outcome").Value("woken"))
 
         host.set_timeout(wake, 1.0)
-        return await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # type: ignore[no-any-return]
+        return await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # type: ignore[no-any-return]  # whatever it was woken with
 
     @mesh
     async def blocked(self) -> list[str]:
@@ -407,7 +407,7 @@ class Node(LumenizeDO):
     async def zero_sleep(self) -> None:
         """`sleep(0)` is a timer: it ends the turn, and another event may come between."""
         n = self.ctx.storage.kv.get("n", 0)
-        await trio.sleep(0)  # noqa: ASYNC115 - a checkpoint is another thing here
+        await trio.sleep(0)  # noqa: ASYNC115  # a checkpoint is another thing here
         self.ctx.storage.kv.put("n", n + 1)
 
     @mesh
@@ -471,7 +471,7 @@ class Node(LumenizeDO):
 
         async def outside() -> None:
             try:
-                while True:  # noqa: ASYNC110 - that it never ends is the point
+                while True:  # noqa: ASYNC110  # that it never ends is the point
                     await trio.sleep(20)
             except BaseException:
                 self.mark("sleep except")
@@ -532,7 +532,7 @@ class Node(LumenizeDO):
 
     @mesh
     async def sleep_loop(self) -> None:
-        while True:  # noqa: ASYNC110 - as above
+        while True:  # noqa: ASYNC110  # as above
             await trio.sleep(1)
 
     @mesh
