@@ -325,3 +325,16 @@ def test_a_profile_weighs_events_by_what_comes_of_them_and_unknown_ones_by_their
     assert weights.of("unheard of") == 1
     assert kind_of("alice.tab1~0^12") == "alice.tab#~#^#"
     assert profile(forest).weights(lambda receiver: receiver == "M").of("a>b#0") == 0
+
+
+def test_a_slow_chain_is_not_so_slow_that_an_object_hibernates_meanwhile() -> None:
+    """LC-14: what is in memory is lost by a fault, or where time really passes, and not because all is slow."""
+    for seed in range(40):
+        strategy = SlowChain(random.Random(seed), profile({"e0": ("r", None)}))
+        late_us = 0
+        for n in range(20):
+            event = Event(f"e{n}", ACTOR, lambda: None, receiver="r", delay_limit_us=2_000_000)
+            strategy.created(event)
+            late_us += strategy.lateness_us(event)
+            strategy.happens(event)
+        assert 0 < late_us < 10_000_000
