@@ -22,8 +22,8 @@ __all__ = ["MANY", "by_few_flips", "by_flips", "by_flips_elsewhere"]
 MANY = 3
 #: Runs that flips may take at first, in place of choices at other receivers, and for trying one or two of the last.
 _FIRST = 80
-_ELSEWHERE = 40
-_LAST = 48
+_ELSEWHERE = 24
+_LAST = 16
 #: How often pairs are added that stand otherwise because of others.
 _ROUNDS = 3
 
@@ -57,6 +57,8 @@ def by_flips_elsewhere(attempts: Attempts) -> None:
     if len(attempts.best) < MANY or not _orders(attempts.best):
         return
     flipping = _Flipping(attempts, _ELSEWHERE, renamed=True)
+    if not flipping.renames:
+        return
     places = dict.fromkeys(choice.place[0] for choice in attempts.best if choice.kind == "order")
     flipping.minimise([*(_but_at(receiver, flipping.flips) for receiver in (*places, DRIVER)), flipping.flips])
 
@@ -67,6 +69,10 @@ class _Flipping:
     Args:
         runs: that may be made.
         renamed: events have the names of the plain run.
+
+    Attributes:
+        flips: the pairs.
+        renames: some event has another name there, or none.
     """
 
     def __init__(self, attempts: Attempts, runs: int, *, renamed: bool = False) -> None:
@@ -77,8 +83,10 @@ class _Flipping:
         self._late = {choice.site: choice.value for choice in rest if choice.kind == "delay"}
         self._run, self._log = failing.profile().run, failing.log
         self._happened: dict[str, None] | None = None
+        self.renames = False
         if renamed:
             names = namesakes(plain, failing)
+            self.renames = any(names.get(label) != label for label in failing.made)
             self._run = plain.profile().run
             self._log = [(receiver, names[label]) for receiver, label in failing.log if label in names]
             self._late = {names.get(label, label): value for label, value in self._late.items()}

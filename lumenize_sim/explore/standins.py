@@ -2,9 +2,9 @@
 
 Leaving choices out ends where each that is left is needed beside the others, and that may be far from the fewest: two
 questions that are late do what one late answer does, and neither can be left out first.  So one choice is told in other
-words, which are no shorter by themselves: for an event that is late, another one that comes of it or that it comes of;
-lateness in time for a place in an order, and the other way round.  Whether that still fails, and which of
-the others have become superfluous by it, is for runs to say.
+words, which are no shorter by themselves: for an event that is late or waits, another one that comes of it or that it
+comes of, or lateness for waiting.  Whether that still fails, and which of the others have become superfluous by it, is
+for runs to say.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Telling", "by_stand_ins"]
 #: The least that a message can be late: behind everything that happens before time passes.
 _LEAST_US = 1
 #: Messages that are tried alone at most.
-_ONES = 80
+_ONES = 40
 
 
 @attrs.frozen
@@ -43,16 +43,15 @@ class Telling:
     def stand_ins(self, choice: Choice) -> list[Choice]:
         """What could be chosen in place of ``choice``.
 
-        First lateness in time, of what comes of the late event and of what it comes of; then places in an order.
+        That something is late which comes of the late event, or of which that comes; that it waits, where it cannot be.
         """
         late = _late(choice)
         if not late:
             return []
-        effects = list(dict.fromkeys(self._effects(late)))
         amount = choice.value if choice.kind == "delay" else _LEAST_US
-        found = [one for event in (*effects, late, *self._causes(late)) for one in self.delays(event, amount)]
-        found += [one for event in (late, *effects) for one in self._waits(event)]
-        return [one for one in dict.fromkeys(found) if (one.label, one.over) != (choice.label, choice.over)]
+        events = dict.fromkeys((*self._effects(late), late, *self._causes(late)))
+        found = [one for event in events for one in (*self.delays(event, amount), *self._waits(event))]
+        return [one for one in found if (one.label, one.over) != (choice.label, choice.over)]
 
     def receiver(self, choice: Choice) -> str | None:
         """Where the late event arrives."""
@@ -81,10 +80,10 @@ class Telling:
             yield Choice(f"{label}@delay", late_us, event.delay_limit_us + 1, key_of([label]), f"{late_us} us")
 
     def _waits(self, label: str) -> Iterator[Choice]:
-        """Until the one has come before which it came last."""
+        """Until the one has come before which it came last; where it cannot be late."""
         run = self.runs[-1]
         place = run.places.get(label)
-        if place is None:
+        if place is None or (label in self.made and self.made[label].delay_limit_us):
             return
         receiver = run.receivers[place]
         before = next((n for n in range(place - 1, -1, -1) if run.receivers[n] == receiver), None)
@@ -115,7 +114,7 @@ def by_stand_ins(attempts: Attempts) -> None:
 
 
 def by_one_late(attempts: Attempts) -> None:
-    """One message that is late, as the latest of the best is or as much as it can be, may do what all of them do.
+    """One message that is late, as much as it can be or as the latest of the best is, may do what all of them do.
 
     What is late at several places has most often been in the way of something else that was late.
     """
@@ -128,7 +127,7 @@ def by_one_late(attempts: Attempts) -> None:
     places = {telling.receiver(choice): None for choice in attempts.best}
     labels = sorted(plain.made, key=lambda label: plain.made[label].receiver not in places)
     limit_us = max((plain.made[label].delay_limit_us for label in labels), default=0)
-    ones = [one for amount in (late_us, limit_us) for label in labels for one in telling.delays(label, amount)]
+    ones = [one for amount in (limit_us, late_us) for label in labels for one in telling.delays(label, amount)]
     any(attempts.shorter([*rest, one]) for one in list(dict.fromkeys(ones))[:_ONES])
 
 

@@ -28,14 +28,13 @@ def told(choice: Choice) -> list[tuple[str, int, str]]:
     return [(other.label, other.value, other.over) for other in TELLING.stand_ins(choice)]
 
 
-def test_a_late_question_is_told_as_its_late_answer_first() -> None:
-    """Then as an answer that waits for what came before it."""
-    assert told(late("q", 300)) == [("a@delay", 300, ""), ("R#0+2", 1, "a")]
+def test_a_late_question_is_told_as_its_late_answer() -> None:
+    assert told(late("q", 300)) == [("a@delay", 300, "")]
 
 
-def test_a_late_answer_is_told_as_its_late_question_too_and_as_a_place_in_an_order() -> None:
-    """What comes of it cannot be late itself, but can wait."""
-    assert told(late("a", 300)) == [("q@delay", 300, ""), ("R#0+2", 1, "a"), ("R#0+3", 1, "t")]
+def test_a_late_answer_is_told_as_what_comes_of_it_and_as_its_late_question() -> None:
+    """What comes of it cannot be late, but can wait for what came before it."""
+    assert told(late("a", 300)) == [("R#0+3", 1, "t"), ("q@delay", 300, "")]
 
 
 def test_what_waits_is_told_as_late_by_the_least() -> None:
