@@ -8,6 +8,9 @@ is what proves the absence of the rest.
 from __future__ import annotations
 
 import ast
+import io
+import re
+import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -470,6 +473,30 @@ def test_only_the_command_line_prints(path: Path) -> None:
     assert not lines, f"{relative(path)} prints on line {lines}; return the text, or use the host's log"
 
 
+# What switches off a checker on one line, and what should come after it.
+SILENCED = re.compile(r"#\s*(?:type: ignore|pyright: ignore|noqa)(?:\[[^]]*\]|: [A-Z0-9]+(?:, ?[A-Z0-9]+)*)?(.*)")
+
+
+def unexplained(text: str) -> list[int]:
+    """Lines that switch off a checker without saying why; only comments count, not what is in texts."""
+    comments = (
+        token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type == tokenize.COMMENT
+    )
+    found = ((comment.start[0], SILENCED.search(comment.string)) for comment in comments)
+    return [line for line, said in found if said is not None and not re.fullmatch(r"\s+# \S.*", said[1])]
+
+
+@pytest.mark.parametrize("folder", ["lumenize_sim", "scenarios", "tests"])
+def test_whoever_silences_a_checker_says_why(folder: str) -> None:
+    """`# type: ignore[misc]  # a class of the app, known at run time only`."""
+    wrong = [
+        f"{path.relative_to(ROOT).as_posix()}:{line}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line in unexplained(path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join([*wrong, "say after a second `#` why the checker is wrong here, or satisfy it"])
+
+
 def test_test_files_have_names_of_their_own() -> None:
     """Two `test_gate.py` would be told apart by folder only, in reports and under `--import-mode=importlib`."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
@@ -537,6 +564,24 @@ def test_imports_are_seen_in_every_spelling(source: str, rooms: list[str]) -> No
 def test_what_is_unstable_is_seen(source: str, what: list[str]) -> None:
     """The checker finds the usual spellings and leaves the harmless ones alone."""
     assert [finding.what for finding in unstable("kernel/x.py", ast.parse(source))] == what
+
+
+@pytest.mark.parametrize(
+    "source, lines",
+    [
+        ("x = f()  # type: ignore[misc]", [1]),
+        ("x = f()  # noqa", [1]),
+        ("x = f()  # noqa: B019, UP033 - it is so", [1]),
+        ("x = f()  # pyright: ignore[reportUnused]  #", [1]),
+        ("x = f()  # type: ignore[misc, arg-type]  # of any type", []),
+        ("x = f()  # noqa: B019  # it is so", []),
+        ("x = '# type: ignore[misc]'", []),
+        ("x = f()  # a comment", []),
+    ],
+)
+def test_a_silenced_checker_is_seen(source: str, lines: list[int]) -> None:
+    """With the reason in one form only, or nobody could hold it."""
+    assert unexplained(source) == lines
 
 
 def test_the_real_host_may_look_at_the_clock_but_not_at_set_order() -> None:
