@@ -42,7 +42,7 @@ class Attempts:
         best: tuple[Choice, ...],
         *,
         seed: int,
-        signature: tuple[str, str],
+        signature: tuple[str, str, str],
         total: bool,
         budget: int,
         tick: Callable[[int], None],

@@ -41,8 +41,9 @@ Tick = Callable[[str, int], None]
 
 
 def signature_of(outcome: Outcome, found: Finding | None) -> tuple[str, ...]:
-    """What makes two failures the same: how it ended, and the racing pair's object and key."""
-    return (*outcome.signature, *((found.kind, found.object, found.key) if found is not None else ()))
+    """What makes two failures the same: how it ended, and the racing pair's object and key; without a pair the line."""
+    kind, name, place = outcome.signature
+    return (kind, name, *((found.kind, found.object, found.key) if found is not None else (place,)))
 
 
 class Shard:
@@ -196,7 +197,7 @@ class _Count:
 
     def _failed(self, outcome: Outcome, choices: tuple[Choice, ...], schedule: int, strategy: str) -> None:
         if any(
-            known.signature[: len(outcome.signature)] == outcome.signature and _holds(choices, known.choices)
+            known.signature[:2] == outcome.signature[:2] and _holds(choices, known.choices)
             for known in self.found
         ):
             return  # shrinking would end there again

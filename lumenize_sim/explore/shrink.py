@@ -224,7 +224,7 @@ def _merged(choices: Sequence[Choice], only: tuple[str, str] | None = None) -> t
 def shrink(
     scenario: Scenario,
     choices: tuple[Choice, ...],
-    signature: tuple[str, str],
+    signature: tuple[str, str, str],
     *,
     seed: int,
     total: bool = False,

@@ -204,7 +204,7 @@ def _folder() -> Path:
 
 
 def _fingerprint(run: Run) -> str:
-    """The same for failures of one kind: kind, class, and the line that raised."""
+    """The same for failures of one kind: kind, class, and the lines that raised."""
     error = run.outcome.error
     traceback = users_frames(error.__traceback__) if error is not None else None
     line = ""

@@ -33,6 +33,7 @@ from lumenize_sim.world.world import World
 __all__ = ["Outcome", "run_scenario", "versions"]
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_NUMBER = re.compile(r"\d")
 #: Endings of the kernel that are the app's failures.
 _FAILURES = {"deadlock": "deadlock", "step_limit": "step_limit", "cpu_limit": "cpu_limit", "app_error": "app_error"}
 
@@ -91,10 +92,18 @@ class Outcome:
         return self.kind not in ("passed", "diverged")
 
     @property
-    def signature(self) -> tuple[str, str]:
-        """What makes two failures the same: kind, and class and text of the error up to its first number."""
-        name = type(self.error).__name__ if self.error is not None else ""
-        return (self.kind, name)
+    def signature(self) -> tuple[str, str, str]:
+        """What makes two failures the same: kind, class of the error, and the line of the app that raised it.
+
+        An error that no line of the app raised, as a monitor's, is known by its text up to the first number.
+        """
+        error = self.error
+        if error is None:
+            return (self.kind, "", "")
+        place = ""
+        if self.kind in ("failed", "app_error"):
+            place = raised_at(error) or _NUMBER.split(str(error), maxsplit=1)[0]
+        return (self.kind, type(error).__name__, place)
 
 
 def run_scenario(
@@ -252,17 +261,24 @@ def said_by(error: AssertionError) -> str:
     return "" if text.startswith("assert ") else text.partition("\nassert ")[0]
 
 
-def describe_error(error: BaseException) -> str:
-    """One line: class and first line of the text, without addresses, and where it was raised."""
-    text = str(error).strip().splitlines()
-    line = _ADDRESS.sub("", text[0]) if text else ""
-    where = ""
+def raised_at(error: BaseException) -> str:
+    """``file.py:line`` of the innermost frame that is the app's; empty where there is none."""
+    place = ""
     traceback = error.__traceback__
     while traceback is not None:
         module = traceback.tb_frame.f_globals.get("__name__", "")
         if not module.startswith(("lumenize_sim.", "trio.", "outcome.")):
-            where = f" ({traceback.tb_frame.f_code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno})"
+            place = f"{traceback.tb_frame.f_code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
+    return place
+
+
+def describe_error(error: BaseException) -> str:
+    """One line: class and first line of the text, without addresses, and where it was raised."""
+    text = str(error).strip().splitlines()
+    line = _ADDRESS.sub("", text[0]) if text else ""
+    place = raised_at(error)
+    where = f" ({place})" if place else ""
     name = type(error).__name__
     if isinstance(error, LumenizeSimError):
         return f"{line}{where}"

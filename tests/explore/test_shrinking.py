@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lumenize_sim import DurableObject, Mesh, World, gather, scenario
 from lumenize_sim.explore.attempts import run_leniently
 from lumenize_sim.explore.loading import load_scenario
 from lumenize_sim.explore.shard import Shard
@@ -53,3 +54,49 @@ def test_an_event_that_waited_for_several_waits_for_the_first_alone_where_that_w
     (choice,) = found.choices
     assert choice.spans == 1
     assert choice.pick == "DOCUMENT_DO/doc-1>LUMENIZE_CLIENT_GATEWAY/bob.tab1#0"
+
+
+class Board(DurableObject):
+    """Keeps notes in the order in which they come."""
+
+    def note(self, what: str) -> None:
+        self.ctx.storage.kv.put("notes", [*self.ctx.storage.kv.get("notes", []), what])
+
+
+@scenario(Mesh(bindings={"BOARD": Board}))
+async def two_properties(world: World) -> None:
+    """Either may fail, the first more easily."""
+    await gather(*[world.env.BOARD.get_by_name("b").note(what) for what in "abcd"])
+    notes = world.object("BOARD", "b").storage.kv.get("notes")
+    assert notes.index("a") < notes.index("d") or notes == ["d", "c", "b", "a"], "a is before d"
+    assert notes != ["d", "c", "b", "a"], "they are not reversed"
+
+
+def test_a_failure_of_one_assertion_does_not_shrink_to_one_of_another() -> None:
+    """As a reader would take it for the failure that was found."""
+
+    def waits(early: str, late: str, nth: int) -> Choice:
+        return Choice(f"BOARD/b#{nth}", 1, 2, 0, f"driver>BOARD/b#{early}", f"driver>BOARD/b#{late}")
+
+    reversed_ = (waits("3", "0", 1), waits("2", "0", 2), waits("1", "0", 3))
+    outcome, taken = run_leniently(two_properties, reversed_, seed=0)
+    assert "reversed" in outcome.message
+    alone = shrink(two_properties, taken, outcome.signature, seed=0)
+    again, _ = run_leniently(two_properties, alone.choices, seed=0)
+    assert "reversed" in again.message
+    easier, one = run_leniently(two_properties, reversed_[:1], seed=0)
+    assert "a is before d" in easier.message
+    assert len(one) < len(alone.choices), "there is a shorter one"
+
+
+def test_what_a_monitor_says_is_told_apart_by_its_name() -> None:
+    def failing(name: str) -> tuple[str, str, str]:
+        @scenario(Mesh(bindings={"BOARD": Board}))
+        async def watched(world: World) -> None:
+            world.eventually(name, lambda: False)
+
+        outcome, _ = run_leniently(watched, (), seed=0)
+        return outcome.signature
+
+    assert failing("one") != failing("other")
+    assert failing("one") == failing("one")
