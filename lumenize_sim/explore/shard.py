@@ -196,10 +196,7 @@ class _Count:
             self.boundaries.setdefault(place, []).extend(numbers)
 
     def _failed(self, outcome: Outcome, choices: tuple[Choice, ...], schedule: int, strategy: str) -> None:
-        if any(
-            known.signature[:2] == outcome.signature[:2] and _holds(choices, known.choices)
-            for known in self.found
-        ):
+        if any(known.signature[:2] == outcome.signature[:2] and _holds(choices, known.choices) for known in self.found):
             return  # shrinking would end there again
         scenario, seed, total = self.shard.scenario, self.shard.seed, outcome.watched
         shrunk = shrink(

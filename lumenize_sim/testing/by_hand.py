@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
+from lumenize_sim.check.findings import Check
 from lumenize_sim.errors import UsageError
 from lumenize_sim.explore.replaying import replay, simulate
 from lumenize_sim.explore.run import Run, saved
@@ -38,6 +40,7 @@ class MeshRun:
         strategy: str | None = None,
         faults: Faults | None = None,
         options: WorldOptions | None = None,
+        checks: Sequence[Check] | None = None,
         must_pass: bool = True,
     ) -> Run:
         """Run ``async def drive(world)`` once, by default in the world without surprises.  No checkpoint.
@@ -45,6 +48,7 @@ class MeshRun:
         Args:
             app_or_scenario: the mesh, or a scenario (and then ``drive`` may be left out).
             seed, strategy, faults, options: as of `simulate`.
+            checks: instead of the scenario's own; see `scenario`.
             must_pass: raise what a failed run failed with; False returns every run.
 
         Raises:
@@ -53,7 +57,7 @@ class MeshRun:
         """
         __tracebackhide__ = True
         told = Told()
-        scenario = _scenario(app_or_scenario, drive, faults, options, told)
+        scenario = _scenario(app_or_scenario, drive, faults, options, checks, told)
         tape = self._tape(scenario)
         if tape is None:
             run = simulate(scenario, seed=seed, strategy=strategy)
@@ -77,7 +81,14 @@ class MeshRun:
         return path if Tape.read(path).scenario == scenario.name else None
 
 
-def _scenario(app: Any, drive: Any, faults: Faults | None, options: WorldOptions | None, told: Told) -> Scenario:
+def _scenario(
+    app: Any,
+    drive: Any,
+    faults: Faults | None,
+    options: WorldOptions | None,
+    checks: Sequence[Check] | None,
+    told: Told,
+) -> Scenario:
     if not isinstance(app, Mesh | Scenario):
         raise UsageError(f"mesh_run takes the app first, a Mesh or a Scenario, not {app!r}")
     name, path = getattr(drive, "__name__", ""), None
@@ -91,4 +102,4 @@ def _scenario(app: Any, drive: Any, faults: Faults | None, options: WorldOptions
         drive, name, path = drive.drive, drive.name, drive.path
     if not inspect.iscoroutinefunction(drive):
         raise UsageError(f"mesh_run runs an `async def drive(world)`, not {drive!r}")
-    return scenario_from(app, judged(drive, told), name=name, path=path, faults=faults, options=options)
+    return scenario_from(app, judged(drive, told), name=name, path=path, faults=faults, options=options, checks=checks)

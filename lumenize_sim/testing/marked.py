@@ -6,12 +6,14 @@ import inspect
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
+from lumenize_sim.check.findings import Check, checked
 from lumenize_sim.errors import UsageError
 from lumenize_sim.explore.explorer import explore
 from lumenize_sim.explore.replaying import replay
@@ -34,9 +36,9 @@ class Mark:
     """What ``@pytest.mark.mesh`` says, with the command line on top.
 
     Attributes:
-        app: the mesh, or a scenario that lends its app, faults and options.
+        app: the mesh, or a scenario that lends its app, faults, options and checks.
         schedules, seed, strategy: for `explore`.
-        faults, options: ``None`` takes the scenario's.
+        faults, options, checks: ``None`` takes the scenario's.
     """
 
     app: Mesh | Scenario
@@ -45,6 +47,7 @@ class Mark:
     faults: Faults | None
     strategy: str | None
     options: WorldOptions | None
+    checks: tuple[Check, ...] | None
 
 
 def mark_of(item: pytest.Item) -> Mark:
@@ -81,6 +84,7 @@ def _read(
     faults: Faults | None = None,
     strategy: str | None = None,
     options: WorldOptions | None = None,
+    checks: Sequence[Check] | None = None,
 ) -> Mark:
     """The signature of the mark."""
     if not isinstance(app_or_scenario, Mesh | Scenario):
@@ -92,7 +96,15 @@ def _read(
     for name, given, kind in (("faults", faults, Faults), ("options", options, WorldOptions)):
         if given is not None and not isinstance(given, kind):
             raise TypeError(f"{name}={given!r} is no {kind.__name__}")
-    return Mark(app=app_or_scenario, schedules=schedules, seed=seed, faults=faults, strategy=strategy, options=options)
+    return Mark(
+        app=app_or_scenario,
+        schedules=schedules,
+        seed=seed,
+        faults=faults,
+        strategy=strategy,
+        options=options,
+        checks=None if checks is None else checked(checks),
+    )
 
 
 def scenario_from(
@@ -103,10 +115,17 @@ def scenario_from(
     path: str | None,
     faults: Faults | None,
     options: WorldOptions | None,
+    checks: Sequence[Check] | None,
 ) -> Scenario:
-    """A scenario that borrows what is not given from ``app``, where that is one."""
-    mesh, own_faults, own_options = (
-        (app.app, app.faults, app.options) if isinstance(app, Scenario) else (app, Faults(), WorldOptions())
+    """A scenario that borrows what is not given from ``app``, where that is one.
+
+    Raises:
+        UsageError: there is no such check.
+    """
+    mesh, own_faults, own_options, own_checks = (
+        (app.app, app.faults, app.options, app.checks)
+        if isinstance(app, Scenario)
+        else (app, Faults(), WorldOptions(), ())
     )
     return Scenario(
         name=name,
@@ -115,6 +134,7 @@ def scenario_from(
         faults=own_faults if faults is None else faults,
         options=own_options if options is None else options,
         path=path,
+        checks=own_checks if checks is None else checked(checks),
     )
 
 
@@ -197,6 +217,7 @@ def _scenario_of(item: pytest.Function, function: Any, mark: Mark, told: Told) -
         path=own.path if own and cli_finds(own) else None,
         faults=mark.faults,
         options=mark.options,
+        checks=mark.checks,
     )
 
 

@@ -73,7 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "mesh(app_or_scenario, schedules=100, seed=0, faults=None, strategy=None, options=None): "
+        "mesh(app_or_scenario, schedules=100, seed=0, faults=None, strategy=None, options=None, checks=None): "
         "run `async def test(world)` under many schedules of a simulated mesh",
     )
     tape_folders.append(config.rootpath / ".lumenize")

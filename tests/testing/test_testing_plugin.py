@@ -544,6 +544,55 @@ async def test_other(world):
     ).assert_outcomes(passed=2)
 
 
+CHECKED = """
+@scenario(app, checks=["stale-write"])
+async def test_clicks(world):
+    await clicked(world)
+
+
+@scenario(app)
+async def unchecked(world):
+    await clicked(world)
+
+
+@pytest.mark.mesh(test_clicks, schedules=20)
+async def test_lent(world):
+    await clicked(world)
+
+
+@pytest.mark.mesh(test_clicks, schedules=20, checks=[])
+async def test_none(world):
+    await clicked(world)
+
+
+@pytest.mark.mesh(app, schedules=20, checks=["stale-write"])
+async def test_given(world):
+    await clicked(world)
+
+
+@pytest.mark.mesh(app, checks=["stale-writes"])
+async def test_unknown(world):
+    await clicked(world)
+
+
+def test_by_hand(mesh_run):
+    mesh_run(unchecked, seed=0, strategy="random")
+    assert mesh_run(test_clicks, must_pass=False).outcome.failed
+    assert mesh_run(unchecked, checks=["stale-write"], must_pass=False).outcome.failed
+"""
+
+
+def test_checks_of_scenario_mark_and_hand_judge(inner: Inner) -> None:
+    """They once fell by the wayside: a scenario with checks passed as a test."""
+    result = inner.test(CHECKED, "-v")
+    for name, outcome in (
+        ("clicks", "FAILED"), ("lent", "FAILED"), ("none", "PASSED"), ("given", "FAILED"), ("unknown", "FAILED"),
+        ("by_hand", "PASSED"),
+    ):  # fmt: skip
+        result.stdout.fnmatch_lines([f"test_it.py::test_{name} {outcome}*"])
+    result.stdout.fnmatch_lines(["*there is no check 'stale-writes'*"])
+
+
 # -- other plugins -----------------------------------------------------------------------------
 
 
