@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import hypothesis.stateful
@@ -27,6 +27,7 @@ from hypothesis.stateful import (
     precondition,
 )
 
+from lumenize_sim.check.findings import Check, checked
 from lumenize_sim.errors import UsageError
 from lumenize_sim.mesh.app import Mesh
 from lumenize_sim.mesh.client import LumenizeClient
@@ -87,6 +88,7 @@ class MeshStateMachine(RuleBasedStateMachine):
         waits_s: virtual seconds that `advance` may take.
         options: of the world.
         seed: of application randomness.
+        checks: findings that fail a run when it is over, as of `scenario`.
 
     For rules and invariants:
 
@@ -100,6 +102,7 @@ class MeshStateMachine(RuleBasedStateMachine):
     waits_s: ClassVar[tuple[float, ...]] = (1.0, 15.0, 120.0)
     options: ClassVar[WorldOptions] = WorldOptions()
     seed: ClassVar[int] = 0
+    checks: ClassVar[Sequence[Check]] = ()
 
     world: World
 
@@ -121,6 +124,7 @@ class MeshStateMachine(RuleBasedStateMachine):
         if not isinstance(app, Mesh):
             raise UsageError(f"{type(self).__name__} has no app: write `app = Mesh(bindings={{...}})` into the class")
         super().__init__()
+        self._checks = checked(self.checks)
         self._ended = False
         self._held: list[str] = []
         self._clients: dict[str, LumenizeClient] = {}
@@ -253,6 +257,7 @@ class MeshStateMachine(RuleBasedStateMachine):
                 if all(condition(self) for condition in invariant.preconditions):
                     invariant.function(self)
             self._act("the end", self.world.judge.at_end)
+            self._act("the end", lambda: self.world.judge.by_trace(self._checks))
         self._end()
 
     async def _quiet(self) -> None:

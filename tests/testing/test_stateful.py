@@ -232,6 +232,25 @@ def test_what_is_left_is_judged_at_the_end() -> None:
     machine.teardown()  # a second time is nothing
 
 
+class Unasserted(Machine):
+    """Clicks, with nothing said about what must come of them."""
+
+    checks = ("stale-write",)
+
+    click = Clicks.click
+
+
+def test_checks_of_the_class_judge_at_the_end() -> None:
+    for clicks in (1, 2):
+        machine = Unasserted()
+        played(machine, *[("click", {"who": "alice"})] * clicks)
+        if clicks == 1:
+            machine.teardown()
+        else:
+            with pytest.raises(AssertionError, match=r"racing pair: COUNTER/c .* ran between read and write"):
+                machine.teardown()
+
+
 def test_rules_that_the_class_does_not_want_are_not_there() -> None:
     names = {r.function.__name__ for r in Clicks.setup_state().rules}
     assert names == {"click", "settle", "settle_except", "advance"}
