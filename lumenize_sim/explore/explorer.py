@@ -276,6 +276,8 @@ class _Exploration:
                 verified = "fresh process" if same else f"{words}{self.shard.leaks()}"
             elif self.verify:
                 verified = "not re-run in a fresh process: the scenario is not defined in a file"
+            else:
+                verified = "not re-run in a fresh process: that was not wanted"
         return Failure(
             run=run,
             schedule=found.schedule,

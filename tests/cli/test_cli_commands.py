@@ -204,6 +204,7 @@ def test_explore_says_when_first_come_first_served_already_shows_it() -> None:
     result = cli("explore", "apps.py::two_clicks", "--no-verify")
     assert result.stdout.count("two_clicks: failed on schedule 1 of 1000 — AssertionError") == 1
     assert "shrunk to 0 non-default choices (first come, first served already shows it)" in result.stdout
+    assert "not re-run in a fresh process: that was not wanted" in result.stdout
     tape_of(result)
 
 
