@@ -22,7 +22,7 @@ from lumenize_sim.cli.console import Printer, apart_from_json, progress_bar
 from lumenize_sim.cli.determinism import determinism_option, first_divergence, print_determinism, samples, to_json
 from lumenize_sim.cli.exits import Exit, interruptible
 from lumenize_sim.cli.junit import write_junit
-from lumenize_sim.cli.verdict import print_faults, print_racing_pair, print_tape
+from lumenize_sim.cli.verdict import print_faults, print_logged, print_racing_pair, print_tape
 from lumenize_sim.cli.words import Words
 from lumenize_sim.explore import Failure, Report, explore, load_scenario
 from lumenize_sim.explore.run import adjusted
@@ -218,6 +218,7 @@ def print_failure(printer: Printer, failure: Failure, *, asked: int) -> None:
         f" on schedule {failure.schedule} of {asked} — {printable(failure.message)}"
     )  # fmt: skip
     print_racing_pair(printer, run)
+    print_logged(printer, run)
     count = run.tape.non_default
     if not count:
         words = "first come, first served already shows it"

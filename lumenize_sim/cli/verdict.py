@@ -11,7 +11,7 @@ from lumenize_sim.cli.words import Words
 from lumenize_sim.explore import Run
 from lumenize_sim.view.story import printable
 
-__all__ = ["exit_of", "print_faults", "print_racing_pair", "print_run", "print_tape"]
+__all__ = ["exit_of", "print_faults", "print_logged", "print_racing_pair", "print_run", "print_tape"]
 
 
 def exit_of(run: Run) -> Exit:
@@ -36,7 +36,7 @@ def print_run(printer: Printer, run: Run, *, after: str = "", seed_note: str = "
         print_racing_pair(printer, run)
     words = Words(run.trace)
     printer.fact("choices", words.text(run.tape.describe()))
-    _print_logged(printer, run)
+    print_logged(printer, run)
     if run.outcome.faults:
         print_faults(printer, run.outcome.faults)
     printer.line(
@@ -48,7 +48,7 @@ def print_run(printer: Printer, run: Run, *, after: str = "", seed_note: str = "
     print_tape(printer, run)
 
 
-def _print_logged(printer: Printer, run: Run) -> None:
+def print_logged(printer: Printer, run: Run) -> None:
     """Errors that were logged: a call that nobody waits for fails without failing the run, and would fail unseen."""
     logged = [event for event in run.trace.events if event.kind == "log" and event.get("level") == "error"]
     if not logged:

@@ -120,6 +120,9 @@ def words(run: Run) -> list[str]:
         if found.passing:
             lines.append(f"  it passes {found.passing}")
         lines += _sources(run.scenario, found)
+    logged = run.outcome.logged
+    if logged:
+        lines.append(f"logged: {logged[0]}" + (f" (and {len(logged) - 1} more)" if len(logged) > 1 else ""))
     if len(choices) > 1:
         lines.append("in order, except:")
         lines += [f"  {choice.describe()}" for choice in choices]

@@ -77,15 +77,15 @@ class Entry:
         # Each on a connection of its own: nothing orders two requests of a browser.
         asked = ServiceBinding(SimDispatcher(self._world.calls, seat), ENTRY).fetch(Request.of(request))
         answer: Pending[Response] = Pending(f"{request.method} {request.url}")
-        asked.when_done(lambda result: answer.settle(_seen_outside(request, result)))
+        asked.when_done(lambda result: answer.settle(self._seen_outside(seat, request, result)))
         return answer
 
-
-def _seen_outside(request: httpx.Request, result: Outcome) -> Outcome:
-    if type(result) is not outcome.Error:
-        return result
-    if getattr(result.error, "remote", False):
-        if getattr(result.error, "overloaded", False):
-            return outcome.Value(Response(503, "Service Unavailable"))
-        return outcome.Value(Response(500, "Internal Server Error"))
-    return outcome.Error(ConnectionError(f"{request.method} {request.url}: {result.error}"))
+    def _seen_outside(self, seat: Any, request: httpx.Request, result: Outcome) -> Outcome:
+        if type(result) is not outcome.Error:
+            return result
+        if getattr(result.error, "remote", False):
+            if getattr(result.error, "overloaded", False):
+                return outcome.Value(Response(503, "Service Unavailable"))
+            self._world.host.log_unseen(seat.owner, f"{request.method} {request.url}", result.error)
+            return outcome.Value(Response(500, "Internal Server Error"))
+        return outcome.Error(ConnectionError(f"{request.method} {request.url}: {result.error}"))

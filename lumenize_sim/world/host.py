@@ -93,6 +93,11 @@ class SimHost:
                 {"level": level, "message": message, "data": {k: logged(v) for k, v in data.items()}},
             )
 
+    def log_unseen(self, owner: Any, what: str, error: BaseException) -> None:
+        """An error of which whoever asked for ``what`` sees no more than status 500."""
+        data = {"error": f"{type(error).__name__}: {error}"}
+        self.log(owner, "error", "lumenize_sim.world", f"{what} is answered with status 500", data)
+
 
 class SkewedHost:
     """The host of a client whose clock is wrong by ``skew_us``; its timers last as long as anybody's."""

@@ -171,6 +171,8 @@ class Sockets:
         response = result.value if type(result) is outcome.Value else None
         if not isinstance(response, Response):
             response = Response(500)
+            if type(result) is outcome.Error:
+                self._world.host.log_unseen(connection.asked, "an upgrade", result.error)
         if response.web_socket is not None:
             try:
                 response.web_socket.couple()

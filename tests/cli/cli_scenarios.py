@@ -136,6 +136,12 @@ async def unheard_call(world: World) -> None:
 
 
 @scenario(app)
+async def unheard_and_failed(world: World) -> None:
+    await unheard_call(world)
+    raise AssertionError("nobody heard")
+
+
+@scenario(app)
 async def unserialisable(world: World) -> None:
     await one(world, "put", object())
 

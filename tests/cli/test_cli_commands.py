@@ -182,6 +182,8 @@ def test_a_call_that_fails_unheard_is_mentioned() -> None:
     result = cli("run", "apps.py::unheard_call")
     assert result.exit_code == 0
     assert "logged 2 errors: first by LUMENIZE_CLIENT_GATEWAY/alice.tab1: Call failed: " in result.stdout
+    failed = cli("explore", "apps.py::unheard_and_failed", "--schedules", "10", "--no-verify")
+    assert "logged 2 errors: first by LUMENIZE_CLIENT_GATEWAY/alice.tab1: Call failed: " in failed.stdout
 
 
 # -- explore -----------------------------------------------------------------------------

@@ -582,6 +582,21 @@ def test_by_hand(mesh_run):
 """
 
 
+def test_a_failed_test_names_what_was_logged(inner: Inner) -> None:
+    """A call that nobody waits for fails without failing the run, and is often the reason."""
+    result = inner.test(
+        """
+@pytest.mark.mesh(app, schedules=3)
+async def test_it(world):
+    tab = await world.connect(Tab, sub="alice")
+    tab.lmz.call("NOWHERE", "x", tab.ctn(Counter).increment())
+    await world.settle()
+    assert False
+"""
+    )
+    result.stdout.fnmatch_lines(["*logged: *alice.tab1: Call failed*getDOStub expected*(and 1 more)"])
+
+
 def test_checks_of_scenario_mark_and_hand_judge(inner: Inner) -> None:
     """They once fell by the wayside: a scenario with checks passed as a test."""
     result = inner.test(CHECKED, "-v")

@@ -33,3 +33,7 @@ def test_a_failing_worker_answers_with_a_status(path: str, overload: bool, statu
 
     run = simulate(drive)
     assert run.failure is None, run.outcome.message
+    # Whoever asked does not learn why, and whoever wrote the app must.
+    said = [line for line in run.outcome.logged if "is answered with status 500" in line]
+    assert len(said) == (status == 500)
+    assert all("GET https://mesh.simulated/broken" in line and "ValueError: broken on purpose" in line for line in said)

@@ -106,7 +106,10 @@ def test_a_refused_upgrade_raises_with_the_response() -> None:
         assert await ws.closed() == (1006, "", False)
         assert ws.ready_state == 3
 
-    passes(drive)
+    run = passes(drive)
+    (said,) = run.outcome.logged
+    assert said.startswith("D/o: an upgrade is answered with status 500 "), "for whoever wrote the handler"
+    assert "Error: " in said
 
 
 def test_the_browser_closes_and_the_object_answers() -> None:
