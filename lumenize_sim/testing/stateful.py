@@ -66,6 +66,10 @@ _DEVIATIONS: st.SearchStrategy[list[Deviation]] = st.lists(
 )
 
 
+#: Marks functions that act, or judge, in the simulation.
+_ON_STAGE = "_lumenize_sim_on_stage"
+
+
 def _may(verb: str) -> Callable[[Any], Any]:
     """The rule is possible where something is there to do it to."""
     return precondition(lambda self: bool(self._targets(verb)))
@@ -286,16 +290,22 @@ def _enter_the_stage(cls: type) -> None:
     for member in vars(cls).values():
         for marker in (RULE_MARKER, INITIALIZE_RULE_MARKER):
             found = getattr(member, marker, None)
-            if found is not None:
+            if found is not None and not _on_stage(found):
                 setattr(member, marker, _evolved(found, _acting(found.function)))
         found = getattr(member, INVARIANT_MARKER, None)
-        if found is not None:
+        if found is not None and not _on_stage(found):
             setattr(member, INVARIANT_MARKER, _evolved(found, _judging(found.function)))
+
+
+def _on_stage(found: Any) -> bool:
+    # Where it is borrowed from another machine it acts already, and a step within a step would wait for itself.
+    return hasattr(found.function, _ON_STAGE)
 
 
 def _evolved(found: Any, function: Callable[..., Any]) -> Any:
     # Whatever else Hypothesis keeps there stays, in any of its releases.
     other = copy.copy(found)
+    setattr(function, _ON_STAGE, True)
     object.__setattr__(other, "function", function)
     return other
 

@@ -233,7 +233,7 @@ def test_what_is_left_is_judged_at_the_end() -> None:
 
 
 class Unasserted(Machine):
-    """Clicks, with nothing said about what must come of them."""
+    """Clicks, with nothing said about what must come of them; its rule is borrowed, which once waited for itself."""
 
     checks = ("stale-write",)
 
