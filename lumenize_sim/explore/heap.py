@@ -17,6 +17,9 @@ def settled_heap() -> Generator[None, None, None]:
     every few dozen runs, and would go through all that was there before them as well.
     Nothing of a run depends on it: collections within one come at fixed steps.  Where
     somebody else has frozen the heap it stays as it is.
+
+    Freezing sets back the counts by which the collector knows that a full collection is due, so that there would never
+    be one: what the runs have left is collected in the end, before the rest is let go of.
     """
     if gc.get_freeze_count():
         yield
@@ -25,4 +28,5 @@ def settled_heap() -> Generator[None, None, None]:
     try:
         yield
     finally:
+        gc.collect()
         gc.unfreeze()
