@@ -16,7 +16,7 @@ import trio
 from lumenize_sim import DurableObject, Faults, Mesh, World, scenario
 
 DEPTH = 1
-RATE = (8, 1_154)
+RATE = (94, 20_000)
 RACING = {
     "object": "SUBSCRIPTION/s3",
     "key": ("alarm", "charge", "period"),

@@ -15,7 +15,7 @@ from typing import Any
 from lumenize_sim import RESULT, LumenizeClient, LumenizeDO, LumenizeWorker, Mesh, World, mesh, scenario
 
 DEPTH = 1
-RATE = (6, 4_000)
+RATE = (9, 20_000)
 RACING = {
     "object": "POST/p1",
     "key": "likes",

@@ -29,7 +29,7 @@ from lumenize_sim import (
 )
 
 DEPTH = 2
-RATE = (9, 8_000)
+RATE = (27, 20_000)
 RACING = {
     "object": "NOTICE/hall",
     "key": ("", "revision", "text"),

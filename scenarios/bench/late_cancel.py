@@ -24,7 +24,7 @@ RACING = {
     "events": ("leaves (STATION/load)", "cancel (CUSTOMER/carol)"),
     "lines": ('kv.delete("state")', 'kv.put("state", "cancelled")'),
 }
-RATE = (110, 20_000)
+RATE = (118, 20_000)
 WAY = ("reserve", "pick", "check", "wrap", "pack", "weigh", "label", "sort", "load")
 
 

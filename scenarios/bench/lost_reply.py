@@ -14,7 +14,7 @@ import trio
 from lumenize_sim import RESULT, Faults, LumenizeClient, LumenizeDO, LumenizeWorker, Mesh, World, mesh, scenario
 
 DEPTH = 1
-RATE = (9, 1_010)
+RATE = (83, 20_000)
 RACING = {
     "object": "TICKET/t2",
     "key": "ring",

@@ -22,7 +22,7 @@ RACING = {
     "events": ("accept (PROPOSER/", "prepare (PROPOSER/"),
     "lines": (('kv.put("accepted", ', 'kv.get("promised", 0):', 'kv.put("promised", ', 'kv.get("accepted")'),),
 }
-RATE = (32, 5_000)
+RATE = (143, 20_000)
 ACCEPTORS = ("a1", "a2", "a3")
 #: Name to ballot; each wants its own name to be chosen.
 PROPOSERS = {"p1": 1, "p2": 2, "p3": 3}

@@ -21,7 +21,7 @@ RACING = {
     "events": (("vote (SERVER/", "request_vote (SERVER/"), ("vote (SERVER/", "request_vote (SERVER/", "campaign (")),
     "lines": (('kv.put("votes", ', 'kv.put("answered", ', 'kv.put("voted_for", ', 'kv.put("term", '),),
 }
-RATE = (49, 6_000)
+RATE = (159, 20_000)
 SERVERS = ("s1", "s2", "s3", "s4", "s5", "s6")
 CANDIDATES = ("s1", "s2")
 MAJORITY = len(SERVERS) // 2 + 1

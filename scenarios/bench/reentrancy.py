@@ -14,7 +14,7 @@ from typing import Any
 from lumenize_sim import DurableObject, Mesh, WorkerEntrypoint, World, gather, scenario
 
 DEPTH = 1
-RATE = (5, 1_000)
+RATE = (72, 20_000)
 RACING = {
     "object": "CART/ann",
     "key": "items",

@@ -22,7 +22,7 @@ RACING = {
     "events": ("register (SERVICE/shop)", "register (SERVICE/database)"),
     "lines": ('kv.put("waiting", waiting)',),
 }
-RATE = (40, 30_000)
+RATE = (25, 20_000)
 #: Each needs the one before it.
 SERVICES = ("database", "accounts", "catalogue", "orders", "payments", "shop")
 ROUNDS = 5

@@ -21,7 +21,7 @@ RACING = {
     "events": ("pong (NODE/n1)", ("alarm", "ping")),
     "lines": ('kv.put("heard", [*', ('kv.put("heard", [])', 'heard: list[str] = kv.get("heard")')),
 }
-RATE = (25, 10_000)
+RATE = (55, 20_000)
 NODES = ("n1", "n2")
 PERIOD_MS = 250
 ROUNDS = 9

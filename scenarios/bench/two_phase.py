@@ -23,7 +23,7 @@ RACING = {
     "events": ("vote (SUPPLIER/", "ended (SUPPLIER/"),
     "lines": ("[*enlisted, supplier]", "[s for s in enlisted if s != supplier]"),
 }
-RATE = (45, 8_000)
+RATE = (92, 20_000)
 SUPPLIERS = ("flight", "hotel", "car", "insurance")
 DESKS = ("agency", "wholesale", "tariffs", "exchange", "taxes")
 SALE = 300

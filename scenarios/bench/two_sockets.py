@@ -14,7 +14,7 @@ from typing import Any
 from lumenize_sim import DurableObject, Mesh, RawSocket, Request, Response, WebSocketPair, World, scenario
 
 DEPTH = 1
-RATE = (16, 4_499)
+RATE = (86, 20_000)
 RACING = {
     "object": "GAME/chess",
     "key": "players",
