@@ -58,7 +58,7 @@ class Plan:
     seeds: int = 40
     schedules: int = 5_000
     pure_seeds: int = 8
-    pure_schedules: int = 2_000
+    pure_schedules: int = 1_000
     strategies: tuple[str, ...] = STRATEGIES
     walk: int = 20_000
     twin: int = 100_000
