@@ -175,15 +175,15 @@ class Recording:
 
         Time steps lead to timers only, and a message cannot be late beyond its own limit.
         """
-        longest = [step.happening.event.delay_limit_us if step.happening is not None else 0 for step in self.steps]
-        for n in range(len(self.steps) - 1, -1, -1):
-            limit = longest[n]
+        limits = [step.happening.event.delay_limit_us if step.happening is not None else 0 for step in self.steps]
+        rows = limits.copy()  # how late the longest row can be that begins with a step
+        latest = [0] * (len(rows) + 1)  # … and with that step or any behind it
+        for n in range(len(rows) - 1, -1, -1):
+            latest[n] = max(rows[n], latest[n + 1])
             for origin in self.steps[n].after:
                 if origin >= 0:
-                    event = self.steps[origin].happening
-                    own = event.event.delay_limit_us if event is not None else 0
-                    longest[origin] = max(longest[origin], own + limit)
-        return any(max(longest[n:], default=0) >= gap for n, gap in self._gaps)
+                    rows[origin] = max(rows[origin], limits[origin] + rows[n])
+        return any(latest[n] >= gap for n, gap in self._gaps)
 
     def _observe(self, enabled: Sequence[Event]) -> None:
         last = len(self.steps) - 1
